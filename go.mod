@@ -1,0 +1,3 @@
+module github.com/lockstepmq/lockstep
+
+go 1.26
