@@ -1,0 +1,5 @@
+package exempted
+
+import "os" // want `import of os`
+
+var _ = os.Exit

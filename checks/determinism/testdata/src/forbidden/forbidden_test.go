@@ -1,0 +1,5 @@
+package forbidden
+
+import "os"
+
+func helper() { go os.Exit(1) }

@@ -1,0 +1,107 @@
+package edges
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Module is the path that every package of the project begins with.
+const Module = "github.com/lockstepmq/lockstep"
+
+// Layer says what a package, and those below it that have no row of their own,
+// may import of the project.
+type Layer struct {
+	// Package is the path below the module.
+	Package string
+	// May lists what it may import, by path below the module; a path that ends
+	// in "/..." stands for all below it.
+	May []string
+	// Why is the reason, for whoever wants another edge.
+	Why string
+}
+
+// Layers is the table, from the bottom up. A new package needs a row, or a
+// parent that has one.
+var Layers = []Layer{
+	{"clock", nil, "time and order are the lowest layer"},
+	{"netsim", []string{"clock"}, "a network needs strands and time only"},
+	{"storage", []string{"clock"}, "a disk needs strands and time only"},
+
+	{"server/wire", nil, "codecs are bytes in, verbs out: usable by clients, servers and tests alike"},
+	{"server/subject", nil, "matching is pure"},
+	{"server/logging", []string{"clock"}, "a log line has a time"},
+	{"server/perm", []string{"server/subject"}, "permissions are sets of subjects"},
+	{"server/account", []string{"server/wire", "server/subject", "server/perm", "server/logging", "clock"}, "accounts map and limit subjects; who logs in is not theirs"},
+	{"server/auth", []string{"server/wire", "server/subject", "server/perm", "server/account", "server/logging", "netsim", "clock"}, "credentials become an identity in an account"},
+	{"server/config", []string{"server/subject", "server/perm", "server/auth", "server/account", "server/logging"}, "a file becomes options; it starts nothing, so it needs neither network nor clock"},
+	{"server/broker", []string{"server/wire", "server/subject", "server/logging", "server/perm", "server/account", "server/auth", "server/config", "netsim", "clock"}, "connections and routing stand on all that judges a message"},
+	{"server/monitor", []string{"server/broker", "server/wire", "server/subject", "server/logging", "server/perm", "server/account", "server/auth", "server/config", "netsim", "clock"}, "it reports what the broker and those below it hold"},
+	{"server", []string{"server/...", "storage", "netsim", "clock"}, "assembly; never sim or checks, or the product would depend on its judge"},
+	{"server/test", []string{"server", "server/...", "storage", "netsim", "clock"}, "helpers of the server's own tests"},
+
+	{"sim", []string{"sim/...", "checks/...", "server", "server/...", "storage", "netsim", "clock"}, "the simulated world holds the real server and its judges"},
+	{"checks", []string{"checks/...", "server", "server/...", "storage", "netsim", "clock"}, "judges see everything but the world that calls them"},
+	{"cmd", []string{"sim", "sim/...", "checks/...", "server", "server/...", "storage", "netsim", "clock"}, "programs wire everything"},
+	{"storage/fstest", []string{"storage", "clock"}, "the conformance suite of the disk"},
+}
+
+// Check reports what is wrong with one package's imports: both are full paths,
+// and imports of other modules are ignored. It returns nil when nothing is.
+func Check(pkg string, imports []string) []error {
+	layer, known := find(pkg)
+	if !known {
+		return []error{fmt.Errorf("%s is in no layer: add a row with a reason to Layers in checks/edges/edges.go", pkg)}
+	}
+	var errs []error
+	for _, imp := range imports {
+		if below(imp, Module) && !layer.allows(trim(imp)) {
+			errs = append(errs, fmt.Errorf("%s imports %s; it may import %s (%s)", pkg, imp, list(layer.May), layer.Why))
+		}
+	}
+	return errs
+}
+
+// find is the row with the longest path that holds pkg. A parent's row serves
+// for the packages of cmd, checks, sim and server/test; the layers of server,
+// and the doors, are each named.
+func find(pkg string) (Layer, bool) {
+	name := trim(pkg)
+	best, found := Layer{}, false
+	for _, l := range Layers {
+		exact := l.Package == name
+		parent := strings.HasPrefix(name, l.Package+"/") && inherits(l.Package)
+		if (exact || parent) && len(l.Package) >= len(best.Package) {
+			best, found = l, true
+		}
+	}
+	return best, found
+}
+
+// inherits tells whether packages below this one need no row of their own.
+func inherits(name string) bool {
+	return slices.Contains([]string{"cmd", "checks", "sim", "server/test"}, name)
+}
+
+func (l Layer) allows(name string) bool {
+	for _, may := range l.May {
+		root, tree := strings.CutSuffix(may, "/...")
+		if name == root && !tree || tree && strings.HasPrefix(name, root+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func trim(path string) string { return strings.TrimPrefix(path, Module+"/") }
+
+func below(path, root string) bool {
+	return path == root || strings.HasPrefix(path, root+"/")
+}
+
+func list(may []string) string {
+	if len(may) == 0 {
+		return "nothing of the project"
+	}
+	return strings.Join(may, ", ")
+}

@@ -1,0 +1,153 @@
+package broker
+
+import (
+	"fmt"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/lockstepmq/lockstep/server/account"
+	"github.com/lockstepmq/lockstep/server/auth"
+	"github.com/lockstepmq/lockstep/server/config"
+)
+
+// accounts are the tenants of a server, by name. Safe from any strand.
+type accounts struct {
+	mu     sync.RWMutex
+	byName map[string]*account.Account
+	global *account.Account
+	system *account.Account
+}
+
+// init registers the accounts of the options, and the two that always exist.
+func (r *accounts) init(o *config.Options, now time.Time) {
+	r.byName = make(map[string]*account.Account)
+	for _, a := range o.Accounts {
+		a.SetUpdated(now)
+		r.byName[a.Name] = a
+	}
+	r.global = r.ensure(account.Global, now)
+	switch {
+	case o.SystemAccount != "":
+		r.system = r.ensure(o.SystemAccount, now)
+	case !o.NoSystemAccount:
+		r.system = r.ensure(account.System, now)
+	}
+}
+
+// ensure finds or makes an account.
+func (r *accounts) ensure(name string, now time.Time) *account.Account {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.byName[name]
+	if a == nil {
+		a = account.New(name)
+		a.SetUpdated(now)
+		r.byName[name] = a
+	}
+	return a
+}
+
+// Global is the account of connections that name no other.
+func (b *Broker) Global() *account.Account { return b.accounts.global }
+
+// SystemAccount is nil when there is none.
+func (b *Broker) SystemAccount() *account.Account {
+	b.accounts.mu.RLock()
+	defer b.accounts.mu.RUnlock()
+	return b.accounts.system
+}
+
+// SetSystemAccount makes a known account the system account.
+func (b *Broker) SetSystemAccount(name string) error {
+	b.accounts.mu.Lock()
+	defer b.accounts.mu.Unlock()
+	a := b.accounts.byName[name]
+	if a == nil {
+		return fmt.Errorf("account %q does not exist: register it first", name)
+	}
+	b.accounts.system = a
+	return nil
+}
+
+// LookupAccount finds an account by name; nil when there is none.
+func (b *Broker) LookupAccount(name string) *account.Account {
+	b.accounts.mu.RLock()
+	defer b.accounts.mu.RUnlock()
+	return b.accounts.byName[name]
+}
+
+// RegisterAccount makes a new account.
+func (b *Broker) RegisterAccount(name string) (*account.Account, error) {
+	if b.LookupAccount(name) != nil {
+		return nil, fmt.Errorf("account %q exists already", name)
+	}
+	a, _ := b.LookupOrRegisterAccount(name)
+	return a, nil
+}
+
+// LookupOrRegisterAccount finds or makes an account; isNew tells which.
+func (b *Broker) LookupOrRegisterAccount(name string) (a *account.Account, isNew bool) {
+	if a := b.LookupAccount(name); a != nil {
+		return a, false
+	}
+	return b.accounts.ensure(name, b.clock.Now()), true
+}
+
+// Accounts lists all accounts by name.
+func (b *Broker) Accounts() []*account.Account {
+	b.accounts.mu.RLock()
+	all := make([]*account.Account, 0, len(b.accounts.byName))
+	for _, a := range b.accounts.byName { //lockstep:ordered sorted below
+		all = append(all, a)
+	}
+	b.accounts.mu.RUnlock()
+	sort.Slice(all, func(i, j int) bool { return all[i].Name < all[j].Name }) //lockstep:total names are unique
+	return all
+}
+
+// live maps an account of freshly read options to the one that serves under its
+// name.
+func (b *Broker) liveAccount(a *account.Account) *account.Account {
+	if a == nil {
+		return b.Global()
+	}
+	if l := b.LookupAccount(a.Name); l != nil {
+		return l
+	}
+	return a
+}
+
+// buildTable compiles the users of o, bound to the accounts that serve.
+func (b *Broker) buildTable(o *config.Options) (*auth.Table, error) {
+	users := make([]*auth.User, len(o.Users))
+	for i, u := range o.Users {
+		n := *u
+		n.Account = b.liveAccount(u.Account)
+		users[i] = &n
+	}
+	nkeys := make([]*auth.NkeyUser, len(o.Nkeys))
+	for i, u := range o.Nkeys {
+		n := *u
+		n.Account = b.liveAccount(u.Account)
+		nkeys[i] = &n
+	}
+	return auth.NewTable(auth.Config{
+		Users: users, Nkeys: nkeys, Username: o.Username, Password: o.Password, Token: o.Authorization,
+		NoAuthUser: o.NoAuthUser, TLSMap: o.TLSMap, Custom: o.CustomClientAuthentication, Global: b.Global(),
+	})
+}
+
+// AuthRequired tells whether clients must send credentials.
+func (b *Broker) AuthRequired() bool { return b.table().Required() }
+
+// NonceRequired tells whether INFO carries a nonce to sign.
+func (b *Broker) NonceRequired() bool {
+	return b.table().NonceRequired() || b.options().AlwaysEnableNonce
+}
+
+// bindAnonymous makes a connection that needs no credentials a member of $G.
+func (c *Client) bindAnonymous() {
+	c.bind(auth.Identity{Account: c.b.Global()})
+	c.verbose, c.pedantic, c.echo = true, true, true
+}

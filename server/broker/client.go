@@ -1,0 +1,367 @@
+package broker
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lockstepmq/lockstep/clock"
+	"github.com/lockstepmq/lockstep/netsim"
+	"github.com/lockstepmq/lockstep/server/account"
+	"github.com/lockstepmq/lockstep/server/auth"
+	"github.com/lockstepmq/lockstep/server/perm"
+	"github.com/lockstepmq/lockstep/server/wire"
+)
+
+// phase is what the next bytes of a connection mean.
+type phase uint8
+
+const (
+	phaseProtocol  phase = iota
+	phaseProxy           // a PROXY header may come first
+	phaseTLS             // the first bytes begin a TLS handshake
+	phaseSniff           // the first byte tells TLS from clear text
+	phaseHandshake       // a handshake is running
+	phaseClosed
+)
+
+// Client is one connection. Its fields belong to its strand, but for out (the
+// receiving side, locked), the atomics, and what never changes after accept.
+type Client struct {
+	b      *Broker
+	id     uint64
+	conn   netsim.Conn
+	strand clock.Strand
+	timer  clock.Timer
+	start  time.Time
+	host   string // peer address; the PROXY header may replace it before CONNECT
+	port   int
+
+	phase     phase
+	active    bool // an operation that counts as activity came in this read
+	connected bool // CONNECT was accepted, or nothing asks for one
+	began     bool // the first operation was seen
+	ponged    bool // the first PING after CONNECT was answered
+	infoSent  bool
+	verbose   bool
+	pedantic  bool
+	echo      bool
+	tlsFirst  bool
+	noResp    bool // wants 503 for requests that nobody receives
+	authAsked bool // the server asked for credentials when the connection came
+
+	parser  wire.Parser
+	connect *wire.Connect // nil until CONNECT
+	held    []byte // a PROXY header that is not complete
+	nonce   []byte
+	acc     *account.Account
+	pub     *perm.PubCache // publish permissions with their cache; nil allows all
+	subsMax int64          // -1 is unlimited
+	alerted bool           // over a limit that was applied later
+
+	// Deadlines on the monotonic clock; 0 is none. One timer serves them all.
+	now      time.Duration // of the present task
+	authAt   time.Duration
+	tlsAt    time.Duration
+	pingAt   time.Duration
+	expireAt time.Duration
+	stallAt  time.Duration
+	pings    int // unanswered
+	pingSent time.Duration
+
+	routes  routeCache
+	touched []*stage
+	staged  int  // bytes in touched stages
+	lent    bool // some stage refers to the read buffer
+	stages  map[*Client]*stage
+	stall   *Client // the receiver that this batch must wait for
+	batch   batchCounts
+	ended   []*account.Subscription // reached their maximum in this flush
+	scratch []byte
+	iov     [][]byte
+
+	out   receiver
+	ident atomic.Pointer[Ident]
+	in    account.Traffic
+	rtt   atomic.Int64
+	last  atomic.Int64 // monotonic time of the last operation
+	stalls atomic.Int64
+	bound atomic.Pointer[account.Account] // acc, for other strands
+	perms atomic.Pointer[perm.Set]        // nil allows all
+	why   atomic.Uint32                   // Reason, once decided
+}
+
+// receiver is the side of a connection that other strands touch: what it is
+// subscribed to and what was sent to it. Its lock is held across no call out
+// except Lend, which only queues.
+type receiver struct {
+	mu      sync.Mutex
+	subs    map[string]*account.Subscription
+	shadows map[*account.Subscription][]*account.Subscription // of local subscriptions, by stream imports
+	msgs    int64
+	bytes   int64
+	closed  bool
+	replies *perm.Replies // response permits; nil when none are given
+	headers atomic.Bool   // understands headers
+	permits atomic.Bool   // replies is set
+	stalled atomic.Bool   // over 75% of max_pending, where producers are not stalled
+}
+
+// Ident is what a connection said of itself and what the server made of it:
+// immutable, replaced by every CONNECT.
+type Ident struct {
+	Connect wire.Connect
+	User    string // as monitoring shows it
+	Label   string // as the log shows it
+	Account string
+	Perms   *perm.Permissions
+	Nkey    string
+	Kind    string
+}
+
+// batchCounts are the statistics of one read, added to the shared counters at
+// its end.
+type batchCounts struct {
+	inMsgs, inBytes   int64
+	outMsgs, outBytes int64
+}
+
+var _ netsim.Handler = (*Client)(nil)
+var _ account.Owner = (*Client)(nil)
+
+// ID is the connection id.
+func (c *Client) ID() uint64 { return c.id }
+
+// Kind of a client connection, as authentication hooks see it.
+func (c *Client) Kind() int { return KindClient }
+
+// KindClient is the kind of client connections.
+const KindClient = 0
+
+// Data processes what was read. It runs on the connection's strand.
+func (c *Client) Data(p []byte) {
+	if c.phase == phaseClosed {
+		return
+	}
+	c.now = c.b.clock.Monotonic()
+	if c.phase != phaseProtocol {
+		if p = c.prelude(p); len(p) == 0 {
+			return
+		}
+	}
+	c.protocol(p)
+	c.endBatch()
+}
+
+// protocol parses and carries out the operations in p.
+func (c *Client) protocol(p []byte) {
+	if !c.began && !c.firstOp(p) {
+		return
+	}
+	var op wire.Op
+	carried := true // the first operation may come from the parser's own buffer
+	for len(p) > 0 {
+		rest, ok, err := c.parser.Next(p, &op)
+		if err != nil {
+			c.parseError(err)
+			return
+		}
+		p = rest
+		if !ok {
+			return
+		}
+		c.operate(&op)
+		if c.phase == phaseClosed {
+			return
+		}
+		if carried && c.lent || c.staged > stagedMax {
+			c.flushStages()
+		}
+		carried = false
+	}
+}
+
+// operate carries out one operation.
+func (c *Client) operate(op *wire.Op) {
+	switch op.Verb {
+	case wire.Pub, wire.Hpub:
+		c.publish(op)
+	case wire.Sub:
+		c.subscribe(op)
+	case wire.Unsub:
+		c.unsubscribe(op)
+	case wire.Ping:
+		c.ping()
+	case wire.Pong:
+		c.pong()
+	case wire.Connect:
+		c.processConnect(op.Arg)
+	case wire.Info:
+		if c.b.log.Trace() {
+			c.traceIn("INFO", op.Arg)
+		}
+	case wire.Err:
+		c.b.log.Errorf("%s - Client Error %s", c, op.Arg)
+		c.end(ParseError)
+	}
+}
+
+// firstOp applies the rule that CONNECT comes first where credentials are asked for.
+func (c *Client) firstOp(p []byte) bool {
+	c.began = true
+	if !c.authAsked || c.connected || wire.First(p) {
+		return true
+	}
+	if c.implicitUser() {
+		return true
+	}
+	c.authViolation(errFirstOp)
+	return false
+}
+
+// parseError answers bytes that are not the protocol's.
+func (c *Client) parseError(err error) {
+	c.flushStages()
+	c.b.log.Errorf("%s - %v", c, err)
+	reason := ProtocolViolation
+	switch {
+	case errors.Is(err, wire.ErrMaxPayload):
+		reason = MaxPayloadExceeded
+	case errors.Is(err, wire.ErrControlLine):
+		reason = MaxControlLineExceeded
+	}
+	text := ""
+	var bad *wire.ParseError
+	if errors.As(err, &bad) {
+		text = bad.Text()
+	}
+	c.fail(text, reason)
+}
+
+// reply sends protocol to the connection itself, after what its own publishes
+// already sent it.
+func (c *Client) reply(p []byte) {
+	if s := c.stages[c]; s != nil && s.touched {
+		s.buf = c.b.buffers.grow(s.buf, len(p))
+		s.buf = append(s.buf, p...)
+		c.staged += len(p)
+		s.note(nil, 0, false)
+		return
+	}
+	c.conn.Write(p)
+}
+
+// sendError sends -ERR with text; the connection stays.
+func (c *Client) sendError(text string) {
+	c.scratch = wire.AppendErr(c.scratch[:0], text)
+	c.reply(c.scratch)
+	if c.b.log.Trace() {
+		c.traceOut("-ERR", []byte(text))
+	}
+}
+
+// fail sends -ERR with text, if any, and ends the connection.
+func (c *Client) fail(text string, reason Reason) {
+	if text != "" {
+		c.sendError(text)
+	}
+	c.end(reason)
+}
+
+// end closes the connection from its own strand, after what was staged.
+func (c *Client) end(reason Reason) {
+	if c.phase == phaseClosed {
+		return
+	}
+	c.flushStages()
+	c.phase = phaseClosed
+	c.why.CompareAndSwap(0, uint32(reason))
+	switch reason {
+	case SlowConsumerPendingBytes, SlowConsumerWriteDeadline, ReadError, WriteError, TLSHandshakeError:
+		c.conn.Abort(reason)
+	default:
+		c.conn.Close(reason)
+	}
+}
+
+// kill ends the connection from any strand without waiting for its own.
+func (c *Client) kill(reason Reason) {
+	if c.why.CompareAndSwap(0, uint32(reason)) {
+		c.conn.Abort(reason)
+	}
+}
+
+// Disconnect ends the connection from any strand after sending what is queued.
+func (c *Client) Disconnect(reason Reason, text string) {
+	c.strand.Post(func() {
+		if c.phase == phaseClosed {
+			return
+		}
+		c.now = c.b.clock.Monotonic()
+		c.fail(text, reason)
+		c.conn.Flush()
+	})
+}
+
+// Closed removes every trace of the connection. It runs on the strand, once.
+func (c *Client) Closed(err error) {
+	c.phase = phaseClosed
+	c.why.CompareAndSwap(0, uint32(reasonOf(err)))
+	c.timer.Stop()
+	for _, s := range c.touched {
+		s.reset(&c.b.buffers)
+	}
+	c.touched = nil
+	c.b.connectionClosed(c, Reason(c.why.Load()), err)
+	c.dropSubs()
+	c.stages, c.routes = nil, routeCache{}
+}
+
+// endBatch delivers what the read produced, then answers the connection itself,
+// then adds up the statistics.
+func (c *Client) endBatch() {
+	c.flushStages()
+	c.conn.Flush()
+	if c.active {
+		c.active = false
+		c.last.Store(int64(c.now))
+	}
+	c.count()
+	if c.stall != nil {
+		c.waitForSlow()
+	}
+}
+
+// count adds the batch to the shared counters.
+func (c *Client) count() {
+	n := &c.batch
+	if n.inMsgs > 0 {
+		c.in.Add(n.inMsgs, n.inBytes)
+		c.b.stats.In.Add(n.inMsgs, n.inBytes)
+		if c.acc != nil {
+			c.acc.Received.Add(n.inMsgs, n.inBytes)
+		}
+	}
+	if n.outMsgs > 0 {
+		c.b.stats.Out.Add(n.outMsgs, n.outBytes)
+	}
+	*n = batchCounts{}
+}
+
+// GetOpts is what the client sent in CONNECT, for authentication hooks.
+func (c *Client) GetOpts() *wire.Connect { return c.connect }
+
+// GetNonce is what the client was asked to sign.
+func (c *Client) GetNonce() []byte { return c.nonce }
+
+// GetID is the connection id, for authentication hooks.
+func (c *Client) GetID() uint64 { return c.id }
+
+// connType is the name of the connection's type in allowed_connection_types.
+func (c *Client) connType() string {
+	if c.conn.InProcess() {
+		return auth.InProcess
+	}
+	return auth.Standard
+}

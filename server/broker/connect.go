@@ -1,0 +1,216 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lockstepmq/lockstep/server/account"
+	"github.com/lockstepmq/lockstep/server/auth"
+	"github.com/lockstepmq/lockstep/server/perm"
+	"github.com/lockstepmq/lockstep/server/wire"
+)
+
+// errFirstOp: something other than CONNECT came first although credentials are asked for.
+var errFirstOp = errors.New("the first operation must be CONNECT")
+
+// processConnect carries out CONNECT, which may come again: then the new values
+// are laid over the old, subscriptions are dropped, and everything is judged anew.
+func (c *Client) processConnect(arg []byte) {
+	if c.b.log.Trace() {
+		c.traceIn("CONNECT", wire.RedactConnect(arg))
+	}
+	c.active = true
+	again := c.connect != nil
+	next := wire.DefaultConnect()
+	if again {
+		next = *c.connect
+	}
+	if err := next.Merge(arg); err != nil {
+		c.b.log.Errorf("%s - CONNECT: %v", c, err)
+		c.end(ProtocolViolation)
+		return
+	}
+	c.connect = &next
+	if again {
+		for _, s := range c.listSubs() {
+			c.removeSub(s)
+		}
+	}
+	c.verbose, c.pedantic, c.echo = next.Verbose, next.Pedantic, next.Echo
+	if next.Protocol < 0 || next.Protocol > 1 {
+		c.fail(wire.TextInvalidClientProtocol, BadClientProtocolVersion)
+		return
+	}
+	if next.Account != "" || next.AccountNew {
+		c.authViolation(fmt.Errorf("CONNECT may not choose an account"))
+		return
+	}
+	if !c.authenticate() {
+		return
+	}
+	headers := next.Headers && !c.b.options().NoHeaderSupport
+	c.out.headers.Store(headers)
+	c.noResp = next.NoResponders
+	if c.noResp && !headers {
+		c.fail(wire.TextNoRespondersHeaders, NoRespondersRequiresHeaders)
+		return
+	}
+	c.authAt = 0
+	c.connected, c.ponged = true, false
+	c.firstPing()
+	c.arm()
+	c.acknowledge()
+}
+
+// implicitUser authenticates a connection that sent no CONNECT as no_auth_user.
+func (c *Client) implicitUser() bool {
+	if !c.b.table().HasNoAuthUser() {
+		return false
+	}
+	empty := wire.DefaultConnect()
+	c.connect = &empty
+	ok := c.authenticate()
+	c.connect = nil
+	if ok {
+		c.connected, c.authAt = true, 0
+	}
+	return ok
+}
+
+// authenticate finds out who connects and binds the connection to its account.
+// A refusal is answered.
+func (c *Client) authenticate() bool {
+	id, err := c.b.table().Authenticate(auth.Request{
+		Connect: c.connect, Nonce: c.nonce, TLS: c.conn.TLS(), ConnType: c.connType(), Client: c,
+	})
+	if err != nil {
+		c.authViolation(err)
+		return false
+	}
+	return c.bind(id)
+}
+
+// authViolation refuses a connection's credentials; the log knows why, the
+// client does not.
+func (c *Client) authViolation(err error) {
+	c.b.log.Errorf("%s - authentication error: %v", c, err)
+	c.fail(wire.TextAuthViolation, AuthenticationViolation)
+}
+
+// bind makes the connection a member of the identity's account.
+func (c *Client) bind(id auth.Identity) bool {
+	acc := id.Account
+	if acc == nil {
+		acc = c.b.Global()
+	}
+	if c.acc != acc {
+		if !acc.AddConnection() {
+			c.b.log.Errorf("%s - maximum account active connections exceeded", c)
+			c.fail(wire.TextMaxAccountConnections, MaxAccountConnectionsExceeded)
+			return false
+		}
+		if c.acc != nil {
+			c.acc.RemoveConnection()
+		}
+		c.acc = acc
+		c.bound.Store(acc)
+		c.routes = routeCache{}
+	}
+	c.setPermissions(id.Perms)
+	c.applyLimits()
+	c.expireAt = 0
+	if !id.Deadline.IsZero() {
+		c.expireAt = c.now + max(id.Deadline.Sub(c.b.clock.Now()), 1)
+	}
+	ident := &Ident{
+		User: id.Name, Label: id.Label, Account: acc.Name, Perms: id.Permissions, Nkey: id.Nkey, Kind: "Client",
+	}
+	if c.connect != nil {
+		ident.Connect = *c.connect
+	}
+	c.ident.Store(ident)
+	return true
+}
+
+// setPermissions puts a compiled permission set in force.
+func (c *Client) setPermissions(p *perm.Set) {
+	c.perms.Store(p)
+	c.pub = nil
+	var replies *perm.Replies
+	if p != nil {
+		c.pub = perm.NewPubCache(p)
+		replies = p.NewReplies()
+	}
+	c.out.mu.Lock()
+	c.out.replies = replies
+	c.out.mu.Unlock()
+	c.out.permits.Store(replies != nil)
+}
+
+// applyLimits puts the lower of server and account limits in force.
+func (c *Client) applyLimits() {
+	o := c.b.options()
+	c.parser.MaxControlLine = int(o.MaxControlLine)
+	c.parser.MaxPayload = int64(o.MaxPayload)
+	c.subsMax = -1
+	if o.MaxSubs > 0 {
+		c.subsMax = int64(o.MaxSubs)
+	}
+	if c.acc == nil {
+		return
+	}
+	l := c.acc.Limits()
+	c.parser.MaxPayload = lower(c.parser.MaxPayload, l.Payload)
+	c.subsMax = lower(c.subsMax, l.Subs)
+}
+
+// lower of two limits, where a negative one is none.
+func lower(a, b int64) int64 {
+	if a < 0 {
+		return b
+	}
+	if b < 0 {
+		return a
+	}
+	return min(a, b)
+}
+
+// sendInfo sends INFO; after CONNECT it also tells account and limits.
+func (c *Client) sendInfo(afterConnect bool) {
+	info := c.b.info(c)
+	if afterConnect {
+		info.ConnectInfo = true
+		info.RemoteAccount = c.account()
+		info.IsSystemAccount = c.isSystem()
+		info.MaxPayload = c.parser.MaxPayload
+	}
+	line := wire.AppendInfo(nil, info)
+	c.reply(line)
+	c.infoSent = true
+	if c.b.log.Trace() {
+		c.traceOut("INFO", line[len("INFO "):len(line)-2])
+	}
+}
+
+// account is the name of the connection's account.
+func (c *Client) account() string {
+	if acc := c.bound.Load(); acc != nil {
+		return acc.Name
+	}
+	return account.Global
+}
+
+func (c *Client) isSystem() bool {
+	return c.acc != nil && c.acc == c.b.SystemAccount()
+}
+
+// authTimeout is how long a client may take to authenticate.
+func (b *Broker) authTimeout() time.Duration {
+	return time.Duration(b.options().AuthTimeout * float64(time.Second))
+}
+
+// tlsTimeout is how long a handshake may take.
+func (b *Broker) tlsTimeout() time.Duration {
+	return time.Duration(b.options().TLSTimeout * float64(time.Second))
+}

@@ -1,0 +1,145 @@
+package broker
+
+import (
+	"crypto/tls"
+	"encoding/base64"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lockstepmq/lockstep/server/wire"
+)
+
+// nonceSize is the number of random bytes in a nonce.
+const nonceSize = 11
+
+// apiLevel is the JetStream API level that clients are told, with or without
+// JetStream.
+const apiLevel = 5
+
+// newNonce draws what a client must sign; nil when nobody signs.
+func (b *Broker) newNonce() []byte {
+	if !b.NonceRequired() {
+		return nil
+	}
+	raw := make([]byte, nonceSize)
+	if _, err := b.clock.Entropy("nonce").Read(raw); err != nil {
+		panic("broker: no entropy for a nonce: " + err.Error())
+	}
+	return base64.RawURLEncoding.AppendEncode(nil, raw)
+}
+
+// info is what the server says about itself to one client.
+func (b *Broker) info(c *Client) *wire.Info {
+	o := b.options()
+	a := b.listen.Load()
+	i := &wire.Info{
+		ServerID: b.identity.ServerID, ServerName: b.identity.ServerName, Version: b.identity.Version, Proto: 1,
+		GitCommit: b.identity.GitCommit, GoVersion: b.identity.GoVersion, Host: a.Host, Port: a.Port,
+		Headers: !o.NoHeaderSupport, AuthRequired: c.authAsked && o.NoAuthUser == "",
+		MaxPayload: int64(o.MaxPayload), ClientID: c.id, Nonce: string(c.nonce), APILevel: apiLevel,
+		XKey: b.identity.XKey, LockstepVersion: b.identity.LockstepVersion, LameDuck: b.lame.Load(),
+	}
+	if c.phase != phaseProxy {
+		i.ClientIP = c.host
+	}
+	if o.TLSConfig != nil {
+		i.TLSRequired = !o.AllowNonTLS && !c.conn.InProcess()
+		i.TLSAvailable = !i.TLSRequired
+		i.TLSVerify = o.TLSConfig.ClientAuth == tls.RequireAndVerifyClientCert
+	}
+	return i
+}
+
+// tlsConfig is the listener's, as configured at this moment.
+func (b *Broker) tlsConfig() *tls.Config { return b.options().TLSConfig }
+
+// throttle limits handshakes to a number a second.
+type throttle struct {
+	mu      sync.Mutex
+	log     Log
+	second  time.Duration
+	count   int64
+	refused int64
+}
+
+// admitHandshake tells whether connection_rate_limit lets a handshake begin.
+func (b *Broker) admitHandshake(now time.Duration) bool {
+	limit := b.options().TLSRateLimit
+	if limit <= 0 {
+		return true
+	}
+	t := &b.handshakes
+	t.mu.Lock()
+	refused := int64(0)
+	if s := now.Truncate(time.Second); s != t.second {
+		t.second, t.count = s, 0
+		refused, t.refused = t.refused, 0
+	}
+	t.count++
+	ok := t.count <= limit
+	if !ok {
+		t.refused++
+	}
+	t.mu.Unlock()
+	if refused > 0 {
+		t.log.Warnf("Rejected %d connections due to TLS rate limiting", refused)
+	}
+	return ok
+}
+
+// clientStrandName names the strand of a connection in traces.
+func clientStrandName(id uint64) string { return "cid:" + strconv.FormatUint(id, 10) }
+
+// splitAddress parts "host:port"; what has no port is all host.
+func splitAddress(addr string) (string, int) {
+	i := strings.LastIndexByte(addr, ':')
+	if i < 0 {
+		return addr, 0
+	}
+	port, err := strconv.Atoi(addr[i+1:])
+	if err != nil {
+		return addr, 0
+	}
+	return strings.Trim(addr[:i], "[]"), port
+}
+
+// String is the connection as log lines name it.
+func (c *Client) String() string {
+	host := c.host
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	s := fmt.Sprintf("%s:%d - cid:%d", host, c.port, c.id)
+	id := c.ident.Load()
+	if id == nil {
+		return s
+	}
+	if v := clientLabel(&id.Connect); v != "" {
+		s += fmt.Sprintf(" - %q", v)
+	}
+	switch {
+	case id.Label != "":
+		s += fmt.Sprintf(" - %q", id.Account+"/"+id.Label)
+	case id.Connect.Lang != "" || id.Connect.Name != "":
+		s += fmt.Sprintf(" - %q", id.Account)
+	}
+	return s
+}
+
+// clientLabel is "v<version>:<lang>:<name>" as far as the client told.
+func clientLabel(o *wire.Connect) string {
+	var parts []string
+	if o.Version != "" {
+		parts = append(parts, "v"+o.Version)
+	}
+	if o.Lang != "" {
+		parts = append(parts, o.Lang)
+	}
+	if o.Name != "" {
+		parts = append(parts, o.Name)
+	}
+	return strings.Join(parts, ":")
+}

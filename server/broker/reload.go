@@ -1,0 +1,213 @@
+package broker
+
+import (
+	"crypto/tls"
+	"errors"
+
+	"github.com/lockstepmq/lockstep/server/account"
+	"github.com/lockstepmq/lockstep/server/auth"
+	"github.com/lockstepmq/lockstep/server/config"
+	"github.com/lockstepmq/lockstep/server/perm"
+	"github.com/lockstepmq/lockstep/server/wire"
+)
+
+// Reload puts new options in force. They were checked before: what may not change
+// did not. Accounts keep their interest and connections; every connection is
+// judged anew on its own strand, so a message sees either the old or the new.
+func (b *Broker) Reload(o *config.Options) error {
+	old := b.options()
+	changed := b.adoptAccounts(o)
+	table, err := b.buildTable(o)
+	if err != nil {
+		return err
+	}
+	b.opts.Store(o)
+	b.auth.Store(table)
+	clients := b.Clients()
+	payload := old.MaxPayload != o.MaxPayload
+	for _, c := range clients {
+		c.strand.Post(func() { c.reloaded(changed, payload) })
+	}
+	b.shed(clients, o.MaxConn)
+	return nil
+}
+
+// adoptAccounts gives the living accounts what the new options say of them, and
+// forgets those that are no longer there. It returns the accounts whose imports
+// or exports changed.
+func (b *Broker) adoptAccounts(o *config.Options) map[*account.Account]bool {
+	now := b.clock.Now()
+	stated := map[string]*account.Account{}
+	for _, a := range o.Accounts {
+		stated[a.Name] = a
+		b.accounts.ensure(a.Name, now)
+	}
+	for _, name := range []string{account.Global, b.systemName()} {
+		if name != "" && stated[name] == nil {
+			stated[name] = account.New(name)
+		}
+	}
+	changed := map[*account.Account]bool{}
+	rnd := b.strand.Rand("accounts")
+	for _, a := range b.Accounts() {
+		next := stated[a.Name]
+		if next == nil { // no longer configured: it keeps nothing that reaches others
+			next = account.New(a.Name)
+		}
+		if a.Adopt(next, b.LookupAccount, rnd) {
+			changed[a] = true
+			a.SetUpdated(now)
+		}
+		if stated[a.Name] == nil {
+			b.accounts.remove(a)
+		}
+	}
+	return changed
+}
+
+func (b *Broker) systemName() string {
+	if s := b.SystemAccount(); s != nil {
+		return s.Name
+	}
+	return ""
+}
+
+func (r *accounts) remove(a *account.Account) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.byName[a.Name] == a && a != r.global && a != r.system {
+		delete(r.byName, a.Name)
+	}
+}
+
+// shed closes connections above a lowered max_connections, picked at random.
+func (b *Broker) shed(clients []*Client, limit int) {
+	over := len(clients) - max(limit, 0)
+	if over <= 0 {
+		return
+	}
+	rnd := b.strand.Rand("shed")
+	rnd.Shuffle(len(clients), func(i, j int) { clients[i], clients[j] = clients[j], clients[i] })
+	for _, c := range clients[:over] {
+		c.Disconnect(MaxConnectionsExceeded, wire.TextMaxConnections)
+	}
+}
+
+// errMoved: the user of a connection now belongs to another account, or is gone.
+var errMoved = errors.New("user changed account")
+
+// reloaded judges a connection by the new options.
+func (c *Client) reloaded(changed map[*account.Account]bool, payload bool) {
+	if c.phase == phaseClosed {
+		return
+	}
+	c.now = c.b.clock.Monotonic()
+	if !c.reauthorize() {
+		return
+	}
+	if payload {
+		c.parser.MaxPayload = int64(c.b.options().MaxPayload)
+	}
+	c.parser.MaxControlLine = int(c.b.options().MaxControlLine)
+	if c.acc != nil && changed[c.acc] {
+		c.renewShadows()
+	}
+	c.routes = routeCache{}
+	c.endBatch()
+}
+
+// reauthorize asks the new users about a connection that authenticated before.
+func (c *Client) reauthorize() bool {
+	t := c.b.table()
+	if c.connect == nil && !c.connected {
+		c.authAsked = t.Required()
+		return true
+	}
+	request := auth.Request{Nonce: c.nonce, TLS: c.conn.TLS(), ConnType: c.connType(), Client: c, Connect: c.connect}
+	if request.Connect == nil {
+		anonymous := wire.DefaultConnect()
+		request.Connect = &anonymous
+	}
+	if state := request.TLS; state != nil && !pinned(c.b.options(), state) {
+		c.end(TLSHandshakeError)
+		return false
+	}
+	id, err := t.Authenticate(request)
+	if err != nil {
+		if prior := c.ident.Load(); prior != nil && !t.Knows(prior.User, prior.Nkey) && prior.User != "" {
+			c.b.log.Debugf("%s - %v", c, errMoved)
+			c.end(ClientClosed)
+			return false
+		}
+		c.authViolation(err)
+		return false
+	}
+	next := id.Account
+	if next == nil {
+		next = c.b.Global()
+	}
+	if next != c.acc {
+		c.b.log.Debugf("%s - %v", c, errMoved)
+		c.end(ClientClosed)
+		return false
+	}
+	if !c.bind(id) {
+		return false
+	}
+	c.recheckSubs(id.Perms)
+	return true
+}
+
+// recheckSubs removes subscriptions that are no longer permitted, and says so.
+func (c *Client) recheckSubs(p *perm.Set) {
+	for _, s := range c.listSubs() {
+		ok, filtered := true, false
+		if p != nil {
+			ok, filtered = p.CanSubscribe(s.Subject, s.Queue)
+		}
+		if !ok {
+			c.removeSub(s)
+			c.sendError(wire.TextSubscriptionRemoved([]byte(s.Subject), []byte(s.Queue), []byte(s.SID)))
+			c.b.log.Noticef("%s - Removed sub %q (sid %q) - no longer permitted", c, s.Subject, s.SID)
+			continue
+		}
+		if filtered != s.Filtered {
+			c.replaceSub(s, filtered)
+		}
+	}
+}
+
+// replaceSub puts a copy with another filter flag in a subscription's place: what
+// other strands read of a subscription never changes.
+func (c *Client) replaceSub(old *account.Subscription, filtered bool) {
+	c.out.mu.Lock()
+	next := &account.Subscription{
+		Owner: c, Subject: old.Subject, Queue: old.Queue, SID: old.SID, Filtered: filtered, Delivered: old.Delivered,
+	}
+	if old.Max > 0 {
+		next.SetMax(old.Max)
+	}
+	c.out.mu.Unlock()
+	c.addSub(next)
+	c.retire(old)
+}
+
+// renewShadows builds the subscriptions in exporting accounts anew.
+func (c *Client) renewShadows() {
+	c.out.mu.Lock()
+	old := c.out.shadows
+	c.out.shadows = nil
+	c.out.mu.Unlock()
+	subs := c.listSubs()
+	for _, s := range subs {
+		removeShadows(old[s])
+	}
+	for _, s := range subs {
+		c.addShadows(s)
+	}
+}
+
+// pinned tells whether a peer's certificate is among those that are pinned.
+func pinned(o *config.Options, state *tls.ConnectionState) bool {
+	return len(o.TLSPinnedCerts) == 0 || config.MatchesPinned(o.TLSPinnedCerts, state)
+}

@@ -1,0 +1,232 @@
+package broker
+
+import (
+	"sort"
+
+	"github.com/lockstepmq/lockstep/server/account"
+	"github.com/lockstepmq/lockstep/server/subject"
+	"github.com/lockstepmq/lockstep/server/wire"
+)
+
+// reservedQueue is the queue name that clients may not use.
+const reservedQueue = "_sys_"
+
+// dropStep is how many subscriptions a closed connection gives up in one task.
+const dropStep = 1024
+
+// subscribe carries out SUB. A refused one is answered and leaves nothing.
+func (c *Client) subscribe(op *wire.Op) {
+	c.active = true
+	if c.b.log.Trace() {
+		c.traceSub(op)
+	}
+	subj, queue := string(op.Subject), string(op.Queue)
+	filtered, ok := c.maySubscribe(subj, queue)
+	if !ok {
+		return
+	}
+	c.out.mu.Lock()
+	n := int64(len(c.out.subs))
+	known := c.out.subs[string(op.SID)] != nil
+	c.out.mu.Unlock()
+	if c.subsMax >= 0 && n >= c.subsMax {
+		c.b.log.Errorf("%s - maximum subscriptions exceeded", c)
+		c.sendError(wire.TextMaxSubscriptions)
+		return
+	}
+	if known { // the old one is kept
+		c.acknowledge()
+		return
+	}
+	if !subject.Valid(subj) {
+		c.sendError(wire.TextInvalidSubject)
+		return
+	}
+	sub := &account.Subscription{Owner: c, Subject: subj, Queue: queue, SID: string(op.SID), Filtered: filtered}
+	c.addSub(sub)
+	c.acknowledge()
+}
+
+// maySubscribe judges a subscription; a refusal is answered. filtered tells that
+// deliveries must be checked against what is denied.
+func (c *Client) maySubscribe(subj, queue string) (filtered, ok bool) {
+	ok = queue != reservedQueue
+	if p := c.perms.Load(); ok && p != nil {
+		ok, filtered = p.CanSubscribe(subj, queue)
+	}
+	if !ok {
+		c.sendError(wire.TextSubscribeViolation([]byte(subj), []byte(queue)))
+		c.b.log.Errorf("%s - Subscription Violation - %s, Subject %q, Queue %q", c, c.account(), subj, queue)
+		return false, false
+	}
+	if limit := int(c.b.options().MaxSubTokens); limit > 0 && subject.Tokens(subj) > limit {
+		c.sendError(wire.TextTooManyTokens([]byte(subj)))
+		c.b.log.Errorf("%s - Subscription Violation - %s, Subject %q has more than %d tokens", c, c.account(), subj, limit)
+		return false, false
+	}
+	return filtered, true
+}
+
+// addSub registers a subscription with the account and, through its stream
+// imports, with others.
+func (c *Client) addSub(sub *account.Subscription) {
+	c.out.mu.Lock()
+	if c.out.subs == nil {
+		c.out.subs = make(map[string]*account.Subscription)
+	}
+	c.out.subs[sub.SID] = sub
+	c.out.mu.Unlock()
+	if c.acc == nil {
+		return
+	}
+	c.mustInsert(c.acc, sub)
+	c.addShadows(sub)
+}
+
+func (c *Client) mustInsert(acc *account.Account, sub *account.Subscription) {
+	if err := acc.Index().Insert(sub.Subject, sub.Queue, 1, sub); err != nil {
+		c.b.log.Errorf("%s - subscription on %q not registered: %v", c, sub.Subject, err)
+	}
+}
+
+// addShadows registers sub with every account whose exported streams it reaches.
+func (c *Client) addShadows(sub *account.Subscription) {
+	imports := c.acc.Graph().StreamImports
+	if len(imports) == 0 {
+		return
+	}
+	var shadows []*account.Subscription
+	for _, im := range imports {
+		there, ok := im.ShadowSubject(sub.Subject)
+		if !ok {
+			continue
+		}
+		s := &account.Subscription{
+			Owner: c, Subject: there, Queue: sub.Queue, SID: sub.SID,
+			Shadow: &account.Shadow{Import: im, Origin: sub}, Filtered: sub.Filtered,
+		}
+		c.mustInsert(im.Account, s)
+		shadows = append(shadows, s)
+	}
+	if len(shadows) == 0 {
+		return
+	}
+	c.out.mu.Lock()
+	if c.out.shadows == nil {
+		c.out.shadows = make(map[*account.Subscription][]*account.Subscription)
+	}
+	c.out.shadows[sub] = shadows
+	c.out.mu.Unlock()
+}
+
+// unsubscribe carries out UNSUB. A maximum counts from SUB; one that is already
+// reached, or none, removes at once.
+func (c *Client) unsubscribe(op *wire.Op) {
+	c.active = true
+	if c.b.log.Trace() {
+		c.traceUnsub(op)
+	}
+	c.out.mu.Lock()
+	sub := c.out.subs[string(op.SID)]
+	later := false
+	if sub != nil && int64(op.Max) > sub.Delivered {
+		sub.SetMax(int64(op.Max))
+		later = true
+	}
+	c.out.mu.Unlock()
+	if sub != nil && !later {
+		c.removeSub(sub)
+	}
+	c.acknowledge()
+}
+
+// removeSub ends a subscription; ended ones are ignored. Own strand.
+func (c *Client) removeSub(sub *account.Subscription) {
+	c.out.mu.Lock()
+	if !sub.Close() {
+		c.out.mu.Unlock()
+		return
+	}
+	if c.out.subs[sub.SID] == sub {
+		delete(c.out.subs, sub.SID)
+	}
+	shadows := c.out.shadows[sub]
+	delete(c.out.shadows, sub)
+	c.out.mu.Unlock()
+	if c.acc != nil {
+		c.acc.Index().Remove(sub.Subject, sub.Queue, sub)
+	}
+	removeShadows(shadows)
+	if c.b.log.Trace() {
+		c.traceDelsub(sub.SID)
+	}
+}
+
+func removeShadows(shadows []*account.Subscription) {
+	for _, s := range shadows {
+		s.Shadow.Import.Account.Index().Remove(s.Subject, s.Queue, s)
+	}
+}
+
+// retire takes a replaced subscription out; its successor holds the sid.
+func (c *Client) retire(old *account.Subscription) {
+	c.out.mu.Lock()
+	old.Close()
+	shadows := c.out.shadows[old]
+	delete(c.out.shadows, old)
+	c.out.mu.Unlock()
+	c.acc.Index().Remove(old.Subject, old.Queue, old)
+	removeShadows(shadows)
+}
+
+// listSubs is a copy of the subscriptions in the order of
+// their sids.
+func (c *Client) listSubs() []*account.Subscription {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	subs := make([]*account.Subscription, 0, len(c.out.subs))
+	for _, s := range c.out.subs { //lockstep:ordered sorted below
+		subs = append(subs, s)
+	}
+	sort.Slice(subs, func(i, j int) bool { return subs[i].SID < subs[j].SID }) //lockstep:total sids are unique
+	return subs
+}
+
+// dropSubs gives up all subscriptions of a closed connection, in steps, so that
+// a million of them keep nobody waiting.
+func (c *Client) dropSubs() {
+	c.out.mu.Lock()
+	c.out.closed = true
+	c.out.mu.Unlock()
+	d := &dropping{c: c, left: c.listSubs()}
+	d.step()
+}
+
+// dropping is the work of giving up a connection's subscriptions.
+type dropping struct {
+	c    *Client
+	left []*account.Subscription
+}
+
+func (d *dropping) step() {
+	n := min(dropStep, len(d.left))
+	for i, s := range d.left[:n] {
+		d.c.removeSub(s)
+		d.left[i] = nil
+	}
+	if d.left = d.left[n:]; len(d.left) > 0 {
+		d.c.strand.Post(d.step)
+		return
+	}
+	d.c.b.forget(d.c)
+}
+
+// Subscriptions lists the connection's subscriptions, by sid. Any strand.
+func (c *Client) Subscriptions() []*account.Subscription { return c.listSubs() }
+
+// NumSubscriptions counts them. Any strand.
+func (c *Client) NumSubscriptions() int {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return len(c.out.subs)
+}

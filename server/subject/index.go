@@ -1,0 +1,307 @@
+package subject
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// ErrInvalidSubject says that a subject has an empty token or something after ">".
+var ErrInvalidSubject = errors.New("invalid subject")
+
+// An Index finds the subscriptions that match a published subject. T stands for a
+// subscription and is usually a pointer; one T may be in the index any number of
+// times under different subjects or queues, but once under each.
+//
+// Any number of strands may read and write at once. Readers take no lock. What a
+// change costs does not depend on how many subscriptions there are, nor does it
+// make results stale that it does not concern, but for the few that share its
+// share of the [Generation] counters.
+//
+// Literal subjects are in hash tables, patterns with wildcards in a trie of
+// immutable nodes. An index without subscriptions is small enough to have tens of
+// thousands of them; one that has emptied again is as small.
+type Index[T comparable] struct {
+	seed     hasher
+	literals literals[T]
+	root     atomic.Pointer[node[T]] // patterns
+	literalG generations             // by hash of the subject
+	patternG generations             // by hash of a pattern's first token
+	leadingG atomic.Uint64           // patterns that start with a wildcard
+
+	mu      sync.RWMutex // held shared by writers, alone while sizes change
+	rootMu  sync.Mutex   // between writers of patterns
+	pattern int          // patterns in the trie, under rootMu
+
+	seq  atomic.Uint64
+	size atomic.Int64
+	stat counters
+}
+
+const (
+	literalCounters = 8 // per shard of literals
+	patternCounters = 4 // for up to patternFew patterns, else patternCountersMany
+	patternFew      = 32
+
+	patternCountersMany = 256
+)
+
+// NewIndex gives an empty index. Its hashes are the same in every process.
+func NewIndex[T comparable]() *Index[T] { return NewIndexSeeded[T](0) }
+
+// NewIndexSeeded gives an empty index whose hashes depend on seed, so that who
+// does not know it cannot choose subjects that collide.
+func NewIndexSeeded[T comparable](seed uint64) *Index[T] {
+	x := &Index[T]{seed: hasher(seed)}
+	x.literalG.resize(literalCounters)
+	x.patternG.resize(patternCounters)
+	return x
+}
+
+// Insert adds a subscription: plain when queue is empty, else a member of that
+// queue group that stands for weight subscribers (at least 1). What is there
+// already gets the new weight. The index keeps both strings. The only error is
+// [ErrInvalidSubject].
+func (x *Index[T]) Insert(subject, queue string, weight int32, v T) error {
+	if !Valid(subject) {
+		return ErrInvalidSubject
+	}
+	added := false
+	x.edit(subject, func(l *leaf[T]) *leaf[T] {
+		var now *leaf[T]
+		now, added = l.with(subject, queue, max(weight, 1), v, x.seq.Add(1))
+		return now
+	})
+	if added {
+		x.size.Add(1)
+		x.stat.inserts.Add(1)
+	}
+	return nil
+}
+
+// Remove takes a subscription out again and tells whether it was there.
+func (x *Index[T]) Remove(subject, queue string, v T) bool {
+	if !Valid(subject) {
+		return false
+	}
+	removed := false
+	x.edit(subject, func(l *leaf[T]) *leaf[T] {
+		now := l.without(queue, v)
+		removed = now != l
+		return now
+	})
+	if removed {
+		x.size.Add(-1)
+		x.stat.removes.Add(1)
+	}
+	return removed
+}
+
+// UpdateWeight gives a member of a queue group another weight (at least 1) and
+// tells whether there is such a member. The order of members does not change.
+func (x *Index[T]) UpdateWeight(subject, queue string, v T, weight int32) bool {
+	if queue == "" || !Valid(subject) {
+		return false
+	}
+	found := false
+	x.edit(subject, func(l *leaf[T]) *leaf[T] {
+		if l == nil || l.more == nil {
+			return l
+		}
+		var seq uint64
+		if seq, found = l.more.find(queue, v); !found {
+			return l
+		}
+		return l.reweighed(l.crowded(), queue, max(weight, 1), seq)
+	})
+	return found
+}
+
+// edit replaces the leaf of a valid subject and counts the change.
+func (x *Index[T]) edit(subject string, change func(*leaf[T]) *leaf[T]) {
+	x.mu.RLock()
+	changed := false
+	note := func(l *leaf[T]) *leaf[T] {
+		now := change(l)
+		changed = now != l
+		return now
+	}
+	fits := true
+	if HasWildcard(subject) {
+		fits = x.editPattern(subject, note)
+		if changed {
+			x.patternCounter(subject).Add(1)
+		}
+	} else {
+		hash := x.seed.hash(subject)
+		x.literals.edit(hash, subject, note)
+		if changed {
+			x.literalG.counter(hash).Add(1)
+			fits = x.literals.misfit() == 0
+		}
+	}
+	x.mu.RUnlock()
+	if !fits {
+		x.resize()
+	}
+}
+
+func (x *Index[T]) patternCounter(pattern string) *atomic.Uint64 {
+	first, _ := next(pattern, 0)
+	if is(first, wildOne) || is(first, wildRest) {
+		return &x.leadingG
+	}
+	return x.patternG.counter(x.seed.hash(first))
+}
+
+// editPattern tells whether the number of counters still fits.
+func (x *Index[T]) editPattern(pattern string, change func(*leaf[T]) *leaf[T]) (fits bool) {
+	x.rootMu.Lock()
+	defer x.rootMu.Unlock()
+	was := x.root.Load()
+	now := was.edit(x.seed, pattern, 0, func(l *leaf[T]) *leaf[T] {
+		to := change(l)
+		switch {
+		case l == nil && to != nil:
+			x.pattern++
+		case l != nil && to == nil:
+			x.pattern--
+		}
+		return to
+	})
+	if now != was {
+		x.root.Store(now)
+	}
+	return x.patternMisfit() == 0
+}
+
+// patternMisfit gives the number of counters there should be, 0 when there are as
+// many.
+func (x *Index[T]) patternMisfit() int {
+	few := len(*x.patternG.counters.Load()) == patternCounters
+	switch {
+	case few && x.pattern > patternFew:
+		return patternCountersMany
+	case !few && x.pattern < patternFew/4:
+		return patternCounters
+	}
+	return 0
+}
+
+// resize fits shards and counters to what the index holds.
+func (x *Index[T]) resize() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if n := x.literals.misfit(); n != 0 {
+		x.literals.reshard(n)
+		x.literalG.resize(n * literalCounters)
+	}
+	if n := x.patternMisfit(); n != 0 {
+		x.patternG.resize(n)
+	}
+}
+
+// Len counts subscriptions.
+func (x *Index[T]) Len() int { return int(x.size.Load()) }
+
+// Match fills r with the subscriptions that a message published to subject goes
+// to. Wildcards in subject are plain text; a subject with an empty token matches
+// nothing.
+func (x *Index[T]) Match(subject []byte, r *Result[T]) {
+	r.clear()
+	hash := hash64(uint64(x.seed), subject)
+	r.Gen = x.gen(subject, hash) // before anything is looked at
+	if l := x.literals.find(hash, subject); l != nil {
+		r.add(l)
+	}
+	if root := x.root.Load(); root != nil && !hasEmptyToken(subject) {
+		root.collect(x.seed, subject, 0, r)
+	}
+	x.stat.matched(r.Fanout())
+}
+
+// HasInterest tells whether anything matches a published subject.
+func (x *Index[T]) HasInterest(subject []byte) bool {
+	if x.literals.find(hash64(uint64(x.seed), subject), subject) != nil {
+		return true
+	}
+	root := x.root.Load()
+	return root != nil && !hasEmptyToken(subject) && root.any(x.seed, subject, 0)
+}
+
+// Gen gives the present generation of all that subject may match.
+func (x *Index[T]) Gen(subject []byte) Generation {
+	return x.gen(subject, hash64(uint64(x.seed), subject))
+}
+
+func (x *Index[T]) gen(subject []byte, hash uint64) (g Generation) {
+	first, _ := next(subject, 0)
+	g.literal, g.literalN = x.literalG.read(hash)
+	g.pattern, g.patternN = x.patternG.read(hash64(uint64(x.seed), first))
+	g.leadingN = x.leadingG.Load()
+	return g
+}
+
+// Valid tells whether what matched at g, a generation of this index, matches
+// still. It costs three loads.
+func (x *Index[T]) Valid(g *Generation) bool {
+	return g.literal != nil && g.literal.Load() == g.literalN &&
+		g.pattern.Load() == g.patternN && x.leadingG.Load() == g.leadingN
+}
+
+// Fresh tells whether r is what Match would give again.
+func (x *Index[T]) Fresh(r *Result[T]) bool { return x.Valid(&r.Gen) }
+
+// ReverseMatch fills r with all subscriptions whose subject or pattern overlaps
+// pattern, sorted by their subjects. It visits every literal subject when pattern
+// has wildcards. r.Gen is not set: such a result is not for keeping.
+func (x *Index[T]) ReverseMatch(pattern []byte, r *Result[T]) {
+	r.clear()
+	r.Gen = Generation{}
+	if !Valid(pattern) {
+		return
+	}
+	r.leafs = r.leafs[:0]
+	visit := func(l *leaf[T]) { r.leafs = append(r.leafs, l) }
+	if HasWildcard(pattern) {
+		x.literals.each(func(l *leaf[T]) {
+			if Matches(l.subject, pattern) {
+				visit(l)
+			}
+		})
+	} else if l := x.literals.find(hash64(uint64(x.seed), pattern), pattern); l != nil {
+		visit(l)
+	}
+	if root := x.root.Load(); root != nil {
+		root.overlapping(x.seed, pattern, 0, visit)
+	}
+	sortLeafs(r.leafs)
+	for _, l := range r.leafs {
+		r.add(l)
+	}
+	clear(r.leafs)
+}
+
+func sortLeafs[T comparable](leafs []*leaf[T]) {
+	slices.SortFunc(leafs, func(a, b *leaf[T]) int { return cmp.Compare(a.subject, b.subject) })
+}
+
+// Walk visits all subscriptions until visit returns false: sorted by subject,
+// plain ones before queue groups by name, in the order of insertion. It holds no
+// lock meanwhile; what changes while Walk collects may be visited or not.
+func (x *Index[T]) Walk(visit func(subject, queue string, v T) bool) {
+	var leafs []*leaf[T]
+	collect := func(l *leaf[T]) { leafs = append(leafs, l) }
+	x.literals.each(collect)
+	if root := x.root.Load(); root != nil {
+		root.each(collect)
+	}
+	sortLeafs(leafs)
+	for _, l := range leafs {
+		if !l.each(func(queue string, v T) bool { return visit(l.subject, queue, v) }) {
+			return
+		}
+	}
+}
