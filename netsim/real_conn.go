@@ -42,7 +42,8 @@ type realConn struct {
 	stop atomic.Uint32 // stop* bits; written under mu
 
 	// Of the reader goroutine, or of the strand while the reader runs a task on it.
-	doer       clock.Doer
+	strand     clock.Strand
+	doer       clock.Doer // the strand, too
 	h          Handler
 	deliverFn  func()
 	in         []byte    // what deliver hands over
@@ -99,7 +100,7 @@ func (c *realConn) Start(s clock.Strand, h Handler) {
 		return
 	}
 	c.started = true
-	c.doer, c.h = doer, h
+	c.strand, c.doer, c.h = s, doer, h
 	c.deliverFn = c.deliver
 	c.mu.Unlock()
 	go c.readLoop()
@@ -249,7 +250,11 @@ func (c *realConn) TLS() *tls.ConnectionState { return c.state.Load() }
 // SetWriteDeadline implements Conn.
 func (c *realConn) SetWriteDeadline(d time.Duration, retry bool) {
 	c.mu.Lock()
+	changed := c.limit != d
 	c.limit, c.retry = d, retry
+	if changed && c.role == roleWaiting {
+		c.beginBatch()
+	}
 	c.mu.Unlock()
 }
 

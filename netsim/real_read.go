@@ -17,12 +17,12 @@ func (c *realConn) readLoop() {
 	readFn := c.onReadable
 	for {
 		switch s := c.stop.Load(); {
+		case s&stopTLS != 0: // even when ending, since it owes the call of done
+			c.handshake()
 		case s&stopEnding != 0:
 			c.dropHeld()
 			c.finish()
 			return
-		case s&stopTLS != 0:
-			c.handshake()
 		case s&stopPaused != 0:
 			c.park()
 		case c.held:

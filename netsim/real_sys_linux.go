@@ -1,3 +1,5 @@
+//go:build !race
+
 //lockstep:exempt system calls of the real network
 package netsim
 

@@ -15,20 +15,20 @@ import (
 
 // Reasons of simulated failures. They are those of real sockets.
 var (
-	errReset   = fmt.Errorf("read: %w", error(syscall.ECONNRESET))
-	errRefused = fmt.Errorf("connect: %w", error(syscall.ECONNREFUSED))
-	errTimeout = fmt.Errorf("i/o timeout: %w", os.ErrDeadlineExceeded)
-	errNoHost  = errors.New("no such host")
-	errInUse   = fmt.Errorf("bind: %w", error(syscall.EADDRINUSE))
+	simErrReset   = fmt.Errorf("read: %w", error(syscall.ECONNRESET))
+	simErrRefused = fmt.Errorf("connect: %w", error(syscall.ECONNREFUSED))
+	simErrTimeout = fmt.Errorf("i/o timeout: %w", os.ErrDeadlineExceeded)
+	simErrNoHost  = errors.New("no such host")
+	simErrInUse   = fmt.Errorf("bind: %w", error(syscall.EADDRINUSE))
 )
 
 const (
-	// synRetry is when an unanswered attempt to connect is made again; it doubles.
-	synRetry = time.Second
-	// dialTimeoutMax is what a system gives an attempt to connect at most.
-	dialTimeoutMax = 127 * time.Second
-	ephemeralFirst = 32768
-	ephemeralLast  = 60999
+	// simSynRetry is when an unanswered attempt to connect is made again; it doubles.
+	simSynRetry = time.Second
+	// simDialTimeoutMax is what a system gives an attempt to connect at most.
+	simDialTimeoutMax = 127 * time.Second
+	simPortFirst      = 32768
+	simPortLast       = 60999
 )
 
 // Sim is a simulated network: machines, the links between them and the connections
@@ -42,9 +42,9 @@ type Sim struct {
 
 	hosts   map[string]*SimHost // the live one, or the last
 	aliases map[string]string
-	links   map[linkKey]*link
-	order   []*link // of links, as they were made
-	profile Link    // of links not set on their own
+	links   map[simLinkKey]*simLink
+	order   []*simLink // of links, as they were made
+	profile Link       // of links not set on their own
 	pairs   []*SimPair
 	nextID  uint64
 
@@ -63,12 +63,12 @@ func NewSim(s *clock.Sim) *Sim {
 		clock: s, trace: s.Trace(),
 		hosts:        make(map[string]*SimHost),
 		aliases:      make(map[string]string),
-		links:        make(map[linkKey]*link),
+		links:        make(map[simLinkKey]*simLink),
 		profile:      Link{Latency: 200 * time.Microsecond, Jitter: 100 * time.Microsecond},
 		socketBuffer: 256 << 10,
 		dialRand:     s.Rand("net/dial"),
 		faultRand:    s.Rand("net/fault"),
-		scratch:      make([]byte, readMax),
+		scratch:      make([]byte, simReadMax),
 	}
 }
 
@@ -102,7 +102,7 @@ func (n *Sim) host(name string) *SimHost {
 		return h
 	}
 	n.nextID++
-	h = &SimHost{net: n, name: name, id: n.nextID, listeners: make(map[int]*simListener), nextPort: ephemeralFirst}
+	h = &SimHost{net: n, name: name, id: n.nextID, listeners: make(map[int]*simListener), nextPort: simPortFirst}
 	n.hosts[name] = h
 	n.unblock() // what is sent to connections of its former life is answered again
 	return h
@@ -121,7 +121,7 @@ func (n *Sim) Alias(alias, name string) {
 // Name is the machine's name.
 func (h *SimHost) Name() string { return h.name }
 
-func splitAddr(addr string) (host string, port int, err error) {
+func simSplitAddr(addr string) (host string, port int, err error) {
 	host, p, err := net.SplitHostPort(addr)
 	if err != nil {
 		return "", 0, fmt.Errorf("address %q: %w", addr, err)
@@ -136,7 +136,7 @@ func splitAddr(addr string) (host string, port int, err error) {
 // Listen binds addr on this machine. Whatever its host part, the listener hears what is
 // sent to the machine, and its address has the machine's name.
 func (h *SimHost) Listen(s clock.Strand, addr string, accept func(Conn)) (Listener, error) {
-	_, port, err := splitAddr(addr)
+	_, port, err := simSplitAddr(addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
@@ -146,7 +146,7 @@ func (h *SimHost) Listen(s clock.Strand, addr string, accept func(Conn)) (Listen
 	if port == 0 {
 		port = h.freePort()
 	} else if h.listeners[port] != nil {
-		return nil, fmt.Errorf("listen %s: %w", addr, errInUse)
+		return nil, fmt.Errorf("listen %s: %w", addr, simErrInUse)
 	}
 	l := &simListener{host: h, port: port, strand: s, accept: accept}
 	h.listeners[port] = l
@@ -157,8 +157,8 @@ func (h *SimHost) freePort() int {
 	for {
 		p := h.nextPort
 		h.nextPort++
-		if h.nextPort > ephemeralLast {
-			h.nextPort = ephemeralFirst
+		if h.nextPort > simPortLast {
+			h.nextPort = simPortFirst
 		}
 		if h.listeners[p] == nil {
 			return p
@@ -195,20 +195,20 @@ func (h *SimHost) Dial(s clock.Strand, addr string, o DialOptions, done func(Con
 		s.Post(func() { done(nil, fmt.Errorf("dial %s: %w", addr, ErrClosed)) })
 		return
 	}
-	d := &dial{from: h, strand: s, addr: addr, done: done, retry: synRetry}
+	d := &simDial{from: h, strand: s, addr: addr, done: done, retry: simSynRetry}
 	d.event = h.net.clock.NewEvent(nil, clock.KindNet, d.arrive)
 	d.expiry = h.net.clock.NewEvent(nil, clock.KindNet, d.expire)
 	d.start(o)
 }
 
-// dial is one attempt to connect: it travels to the peer, is answered there, and the
+// simDial is one attempt to connect: it travels to the peer, is answered there, and the
 // answer travels back.
-type dial struct {
+type simDial struct {
 	from   *SimHost
 	strand clock.Strand
 	addr   string
 	port   int
-	to     *link
+	to     *simLink
 	done   func(Conn, error)
 	retry  time.Duration
 	event  *clock.SimEvent
@@ -218,9 +218,9 @@ type dial struct {
 	back   bool     // the answer travels
 }
 
-func (d *dial) start(o DialOptions) {
+func (d *simDial) start(o DialOptions) {
 	n := d.from.net
-	host, port, err := splitAddr(d.addr)
+	host, port, err := simSplitAddr(d.addr)
 	if err != nil {
 		d.finish(nil, fmt.Errorf("dial: %w", err))
 		return
@@ -233,12 +233,12 @@ func (d *dial) start(o DialOptions) {
 		host = real
 	}
 	if n.hosts[host] == nil {
-		d.finish(nil, fmt.Errorf("dial %s: %w", d.addr, errNoHost))
+		d.finish(nil, fmt.Errorf("dial %s: %w", d.addr, simErrNoHost))
 		return
 	}
 	d.port = port
 	d.to = n.link(d.from.name, host)
-	limit := time.Duration(dialTimeoutMax)
+	limit := time.Duration(simDialTimeoutMax)
 	if o.Timeout > 0 {
 		limit = min(limit, o.Timeout)
 	}
@@ -252,7 +252,7 @@ func (d *dial) start(o DialOptions) {
 }
 
 // arrive is at the peer's machine, or back with its answer.
-func (d *dial) arrive() {
+func (d *simDial) arrive() {
 	n := d.from.net
 	if d.from.dead {
 		d.abandon()
@@ -275,7 +275,7 @@ func (d *dial) arrive() {
 		n.count(FaultRefused, d.to.id)
 	}
 	if refused {
-		d.err = fmt.Errorf("dial %s: %w", d.addr, errRefused)
+		d.err = fmt.Errorf("dial %s: %w", d.addr, simErrRefused)
 	} else {
 		d.pair = n.newPair(d.from, peer, d.from.freePort(), d.port)
 		l.offer(d.pair.server)
@@ -285,7 +285,7 @@ func (d *dial) arrive() {
 }
 
 // answered is at the dialing machine.
-func (d *dial) answered() {
+func (d *simDial) answered() {
 	if d.from.net.link(d.to.key.to, d.from.name).blocked() {
 		d.event.Reset(d.retry)
 		d.retry *= 2
@@ -298,26 +298,26 @@ func (d *dial) answered() {
 	d.finish(d.pair.client, nil)
 }
 
-func (d *dial) expire() {
+func (d *simDial) expire() {
 	if d.from.dead {
 		d.abandon()
 		return
 	}
 	if d.pair != nil {
-		d.pair.client.vanish(errReset)
+		d.pair.client.vanish(simErrReset)
 	}
-	d.finish(nil, fmt.Errorf("dial %s: %w", d.addr, errTimeout))
+	d.finish(nil, fmt.Errorf("dial %s: %w", d.addr, simErrTimeout))
 }
 
-func (d *dial) abandon() {
+func (d *simDial) abandon() {
 	d.event.Stop()
 	d.expiry.Stop()
 }
 
-func (d *dial) finish(c *simConn, err error) {
+func (d *simDial) finish(c *simConn, err error) {
 	d.abandon()
 	done := d.done
-	runOn(d.strand, func() {
+	simRunOn(d.strand, func() {
 		if c == nil {
 			done(nil, err)
 			return
@@ -328,17 +328,17 @@ func (d *dial) finish(c *simConn, err error) {
 
 // offer gives c to the listener's owner, unless the listener is closed by then.
 func (l *simListener) offer(c *simConn) {
-	runOn(l.strand, func() {
+	simRunOn(l.strand, func() {
 		if l.closed {
-			c.vanish(errReset)
+			c.vanish(simErrReset)
 			return
 		}
 		l.accept(c)
 	})
 }
 
-// runOn saves an event where the strand is free.
-func runOn(s clock.Strand, task func()) {
+// simRunOn saves an event where the strand is free.
+func simRunOn(s clock.Strand, task func()) {
 	if st, ok := s.(*clock.SimStrand); ok {
 		st.Run(task)
 		return

@@ -85,7 +85,7 @@ func (n *Sim) SetConnectFaults(refuse, slow float64, slowMax time.Duration) {
 // sent arrives when no partition blocks it.
 type Partition struct {
 	net   *Sim
-	links []*link
+	links []*simLink
 }
 
 // Partition blocks what goes from the machines in from to those in to, and back unless
@@ -178,7 +178,7 @@ func (n *Sim) kill(host string, f Fault) {
 			}
 			end := error(io.EOF)
 			if c.in.unread() > 0 {
-				end = errReset
+				end = simErrReset
 			}
 			c.vanish(end)
 		}
@@ -192,9 +192,9 @@ func (n *Sim) Reset(p *SimPair) {
 		return
 	}
 	n.count(FaultReset, p.id)
-	for _, pipe := range [...]*pipe{&p.up, &p.down} {
+	for _, pipe := range [...]*simPipe{&p.up, &p.down} {
 		pipe.truncate(n.faultRand)
-		pipe.end(errReset)
+		pipe.finish(simErrReset)
 	}
 }
 
@@ -210,10 +210,9 @@ func (n *Sim) HalfOpen(p *SimPair, client bool) {
 		told = p.client
 	}
 	told.in.truncate(n.faultRand)
-	told.in.end(errReset)
+	told.in.finish(simErrReset)
 	told.out.truncate(n.faultRand)
-	told.out.silent = true // what arrived so far is all that the other will see
-	told.in.swallow = true
+	told.out.silent = true
 }
 
 // SlowReader makes one side of the connection not read for d.
@@ -235,7 +234,7 @@ type SimPair struct {
 	id             uint64
 	net            *Sim
 	client, server *simConn
-	up, down       pipe // from the client, from the server
+	up, down       simPipe // from the client, from the server
 }
 
 // ID is unique in the run and rises.

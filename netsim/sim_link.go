@@ -18,12 +18,12 @@ type Link struct {
 	Fragment bool
 }
 
-type linkKey struct{ from, to string }
+type simLinkKey struct{ from, to string }
 
-// link is one direction between two machines.
-type link struct {
+// simLink is one direction between two machines.
+type simLink struct {
 	net     *Sim
-	key     linkKey
+	key     simLinkKey
 	id      uint64
 	profile Link
 	own     bool // profile was set for this link
@@ -36,15 +36,15 @@ type link struct {
 	burstUntil time.Duration
 }
 
-// jitterMax cuts the exponential's tail, as a multiple of its mean.
-const jitterMax = 20
+// simJitterMax cuts the exponential's tail, as a multiple of its mean.
+const simJitterMax = 20
 
-func (n *Sim) link(from, to string) *link {
-	key := linkKey{from, to}
+func (n *Sim) link(from, to string) *simLink {
+	key := simLinkKey{from, to}
 	l := n.links[key]
 	if l == nil {
 		n.nextID++
-		l = &link{net: n, key: key, id: n.nextID, profile: n.profile}
+		l = &simLink{net: n, key: key, id: n.nextID, profile: n.profile}
 		if from == to {
 			l.profile = Link{Latency: 10 * time.Microsecond, Fragment: n.profile.Fragment}
 		}
@@ -77,10 +77,10 @@ func (n *Sim) SetLink(from, to string, p Link) {
 }
 
 // delay draws how long the next segment is on its way.
-func (l *link) delay() time.Duration {
+func (l *simLink) delay() time.Duration {
 	d := l.profile.Latency
 	if l.profile.Jitter > 0 {
-		d += time.Duration(min(l.rand.ExpFloat64(), jitterMax) * float64(l.profile.Jitter))
+		d += time.Duration(min(l.rand.ExpFloat64(), simJitterMax) * float64(l.profile.Jitter))
 	}
 	if l.burstUntil > l.net.clock.Now() {
 		d += time.Duration(l.rand.Int64N(int64(l.burst) + 1))
@@ -89,7 +89,7 @@ func (l *link) delay() time.Duration {
 }
 
 // arrival draws when n bytes sent now arrive.
-func (l *link) arrival(n int) time.Duration {
+func (l *simLink) arrival(n int) time.Duration {
 	sent := l.net.clock.Now()
 	if bw := l.profile.Bandwidth; bw > 0 {
 		sent = max(sent, l.busy) + time.Duration(int64(n)*int64(time.Second)/int64(bw))
@@ -99,13 +99,13 @@ func (l *link) arrival(n int) time.Duration {
 }
 
 // blocked tells whether nothing arrives for a reason other than a clog.
-func (l *link) blocked() bool {
+func (l *simLink) blocked() bool {
 	return l.cuts > 0 || l.net.hosts[l.key.from].frozen || l.net.hosts[l.key.to].frozen
 }
 
 // cut draws how many of n readable bytes the next read has.
-func (l *link) cut(n int) int {
-	n = min(n, readMax)
+func (l *simLink) cut(n int) int {
+	n = min(n, simReadMax)
 	if !l.profile.Fragment || n == 1 {
 		return n
 	}

@@ -41,13 +41,10 @@ func (c *realConn) StartTLS(o TLSOptions, done func(error)) {
 		t.conn = tls.Client(&t.link, o.Config)
 	}
 	c.mu.Lock()
-	if c.stop.Load()&stopEnding != 0 {
+	if c.stop.Load()&stopEnding != 0 || c.tls != nil {
 		c.mu.Unlock()
+		c.strand.Post(func() { done(fmt.Errorf("%w: %w", ErrHandshake, ErrClosed)) })
 		return
-	}
-	if c.tls != nil {
-		c.mu.Unlock()
-		panic("netsim: StartTLS called twice")
 	}
 	c.tls = t
 	c.setStop(stopTLS)

@@ -29,7 +29,7 @@ var (
 	ErrNotExist = errors.New("does not exist")
 	// ErrExist: the name is taken.
 	ErrExist = errors.New("exists already")
-	// ErrNotEmpty: a directory to be removed or replaced still has entries.
+	// ErrNotEmpty: a directory to be removed still has entries.
 	ErrNotEmpty = errors.New("directory not empty")
 	// ErrKind: a directory where a file is wanted, a file where a directory is,
 	// or a symbolic link, which no store follows.
@@ -109,10 +109,13 @@ type Entry struct {
 // Operations on names take effect in the order of their calls.
 type FS interface {
 	// Open opens the file. ErrNotExist without Create, ErrExist with Exclusive,
-	// ErrKind for a directory. One file may be open several times.
+	// ErrKind for a directory. One file may be open several times, but only one
+	// File may change it; the others see what that one has written out, and keep
+	// the Size of their opening.
 	Open(s clock.Strand, name string, flags OpenFlag, done func(File, error))
-	// Rename moves a file or directory to a name in an existing directory,
-	// replacing a file or an empty directory of the same kind. Open files stay open.
+	// Rename moves a file or directory to a name in an existing directory. A file
+	// replaces a file of that name; a directory replaces nothing (ErrExist). Open
+	// files stay open.
 	Rename(s clock.Strand, from, to string, done func(error))
 	// Remove removes a file, or an empty directory. A file that is open lives
 	// until it is closed.

@@ -43,7 +43,6 @@ type Account struct {
 	Sent       Traffic // to clients
 	Received   Traffic // from clients
 
-	maps      []mapping // what Graph().Mappings was built from; topology guards it
 	responses Responses
 }
 

@@ -36,8 +36,8 @@ func (a *Account) Adopt(next *Account, resolve func(name string) *Account) Chang
 	c.Exports = streams || services
 	now.StreamImports, c.StreamImports = adoptList(was.StreamImports, bound.StreamImports, (*StreamImport).equal)
 	now.ServiceImports, c.ServiceImports = adoptList(was.ServiceImports, bound.ServiceImports, (*ServiceImport).equal)
-	if !slices.EqualFunc(a.maps, next.maps, mapping.equal) {
-		now.Mappings, a.maps, c.Mappings = next.graph.Load().Mappings, next.maps, true
+	if maps := next.graph.Load().Mappings; !sameMappings(was.Mappings, maps) {
+		now.Mappings, c.Mappings = maps, true
 	}
 	if l := next.Limits(); l != a.Limits() {
 		a.SetLimits(l)

@@ -30,7 +30,7 @@ func (a *Account) AddStreamImport(from *Account, subj, prefix string) error {
 	if from != nil && subject.HasWildcard(prefix) && from.CheckStreamImportAuthorized(a, subj) {
 		return ErrStreamImportPrefix
 	}
-	return a.AddMappedStreamImport(from, subject, prefix+"."+subj)
+	return a.AddMappedStreamImport(from, subj, prefix+"."+subj)
 }
 
 // AddMappedStreamImport is AddStreamImport with the whole local subject, which may
@@ -143,7 +143,8 @@ func (a *Account) AddServiceImport(destination *Account, from, to string) error 
 		}
 	}
 	a.change(func(g *Graph) { g.ServiceImports = with(g.ServiceImports, i) })
-	return a.index.Insert(i.sub.Subject, "", i.sub)
+	a.insert(i.sub)
+	return nil
 }
 
 // serviceImport checks and makes an import without adding it; topology is held.
@@ -204,9 +205,7 @@ func (a *Account) SetServiceImportSharing(destination *Account, to string, allow
 		now.Share = allow
 		now.sub = &Subscription{Subject: now.From, Service: &now}
 		a.change(func(g *Graph) { g.ServiceImports = replaced(g.ServiceImports, was, &now) })
-		if err := a.index.Insert(now.sub.Subject, "", now.sub); err != nil {
-			return err
-		}
+		a.insert(now.sub)
 		a.dropSubscription(was.sub)
 	}
 	if !found {
@@ -228,6 +227,13 @@ func (a *Account) RemoveServiceImport(destination *Account, from string) bool {
 		}
 	}
 	return false
+}
+
+// insert puts an internal subscription into the account's interest.
+func (a *Account) insert(s *Subscription) {
+	if err := a.index.Insert(s.Subject, "", 1, s); err != nil {
+		panic(fmt.Sprintf("account %s: the index refuses %q, which was checked: %v", a.Name, s.Subject, err))
+	}
 }
 
 // dropSubscription takes an internal subscription out of the account's interest.

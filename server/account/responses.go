@@ -26,8 +26,11 @@ const (
 type replyToken [replyTokenN]byte
 
 func newReplyToken(rnd *rand.Rand) (t replyToken) {
+	const all = 62 * 62 * 62 * 62 * 62 * 62
+	n := rnd.Uint64N(all)
 	for i := range t {
-		t[i] = base62[rnd.IntN(len(base62))]
+		t[i] = base62[n%62]
+		n /= 62
 	}
 	return t
 }
@@ -73,7 +76,7 @@ type Responses struct {
 	prefix     replyToken
 	named      bool // prefix was drawn
 	open       map[replyToken]*Response
-	requestors map[*Account]*requestor // looked up only
+	requestors map[*Account]*requestor // looked up only; those without responses go with sub
 	heap       []*Response             // by deadline, then seq
 	seq        uint64
 	sub        *Subscription // nil while not subscribed
@@ -118,9 +121,7 @@ func (t *Responses) subscribe(rnd *rand.Rand) {
 		return
 	}
 	t.sub = &Subscription{Subject: replyPrefix + string(t.prefix[:]) + ".>", Response: true}
-	if err := t.account.index.Insert(t.sub.Subject, "", t.sub); err != nil {
-		panic("account: the index refuses " + t.sub.Subject + ": " + err.Error())
-	}
+	t.account.insert(t.sub)
 }
 
 // enlist counts r to its requestor, whose oldest it ends when there are too many.
@@ -128,12 +129,12 @@ func (t *Responses) enlist(r *Response) {
 	q := t.requestors[r.Requestor]
 	if q == nil {
 		q = &requestor{}
+		t.requestors[r.Requestor] = q
 	}
 	if q.n >= t.limit {
 		t.ended++
 		t.close(q.oldest)
 	}
-	t.requestors[r.Requestor] = q // close forgets who has none left
 	r.older = q.newest
 	if q.newest != nil {
 		q.newest.newer = r
@@ -200,6 +201,7 @@ func (t *Responses) RemoveRequestor(gone *Account, now time.Duration) []*Respons
 		t.close(r)
 		out = append(out, r)
 	}
+	delete(t.requestors, gone)
 	t.idleSince = now
 	return out
 }
@@ -220,9 +222,7 @@ func (t *Responses) close(r *Response) {
 		q.newest = r.older
 	}
 	r.older, r.newer = nil, nil
-	if q.n--; q.n == 0 {
-		delete(t.requestors, r.Requestor)
-	}
+	q.n--
 }
 
 // ExpireBefore closes and returns the responses that are overdue or idle for their
@@ -246,6 +246,7 @@ func (t *Responses) ExpireBefore(now time.Duration) []*Response {
 	if t.sub != nil && len(t.heap) == 0 && now-t.idleSince >= responsesLinger {
 		t.account.dropSubscription(t.sub)
 		t.sub = nil
+		clear(t.requestors)
 	}
 	return out
 }

@@ -1,10 +1,11 @@
-//lockstep:exempt the interface that embedding programs implement speaks of net.Addr
 // Package auth turns credentials into identity and permissions.
 //
 // It owns the users that configuration (and, through [Authentication], an
 // embedding program) defines, and the immutable [Table] built from them, which
 // any strand may ask. It keeps no connection and sends nothing; checking a
 // bcrypt password takes tens of milliseconds of the asking strand.
+//
+//lockstep:exempt the interface that embedding programs implement speaks of net.Addr
 package auth
 
 import (

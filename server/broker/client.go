@@ -51,14 +51,15 @@ type Client struct {
 	noResp    bool // wants 503 for requests that nobody receives
 	authAsked bool // the server asked for credentials when the connection came
 
-	parser  wire.Parser
-	connect *wire.Connect // nil until CONNECT
-	held    []byte // a PROXY header that is not complete
-	nonce   []byte
-	acc     *account.Account
-	pub     *perm.PubCache // publish permissions with their cache; nil allows all
-	subsMax int64          // -1 is unlimited
-	alerted bool           // over a limit that was applied later
+	parser    wire.Parser
+	connect   *wire.Connect // nil until CONNECT
+	held      []byte        // a PROXY header that is not complete
+	nonce     []byte
+	acc       *account.Account
+	publishes *perm.Set // what restricts publishing; nil when nothing does
+	pub       perm.PubCache
+	subsMax   int64 // -1 is unlimited
+	alerted   bool  // over a limit that was applied later
 
 	// Deadlines on the monotonic clock; 0 is none. One timer serves them all.
 	now      time.Duration // of the present task
@@ -79,17 +80,18 @@ type Client struct {
 	batch   batchCounts
 	ended   []*account.Subscription // reached their maximum in this flush
 	scratch []byte
+	mapped  []byte // subject after the account's mappings
 	iov     [][]byte
 
-	out   receiver
-	ident atomic.Pointer[Ident]
-	in    account.Traffic
-	rtt   atomic.Int64
-	last  atomic.Int64 // monotonic time of the last operation
+	out    receiver
+	ident  atomic.Pointer[Ident]
+	in     account.Traffic
+	rtt    atomic.Int64
+	last   atomic.Int64 // monotonic time of the last operation
 	stalls atomic.Int64
-	bound atomic.Pointer[account.Account] // acc, for other strands
-	perms atomic.Pointer[perm.Set]        // nil allows all
-	why   atomic.Uint32                   // Reason, once decided
+	bound  atomic.Pointer[account.Account] // acc, for other strands
+	perms  atomic.Pointer[perm.Set]        // nil allows all
+	why    atomic.Uint32                   // Reason, once decided
 }
 
 // receiver is the side of a connection that other strands touch: what it is
@@ -185,23 +187,23 @@ func (c *Client) protocol(p []byte) {
 // operate carries out one operation.
 func (c *Client) operate(op *wire.Op) {
 	switch op.Verb {
-	case wire.Pub, wire.Hpub:
+	case wire.VerbPub, wire.VerbHpub:
 		c.publish(op)
-	case wire.Sub:
+	case wire.VerbSub:
 		c.subscribe(op)
-	case wire.Unsub:
+	case wire.VerbUnsub:
 		c.unsubscribe(op)
-	case wire.Ping:
+	case wire.VerbPing:
 		c.ping()
-	case wire.Pong:
+	case wire.VerbPong:
 		c.pong()
-	case wire.Connect:
+	case wire.VerbConnect:
 		c.processConnect(op.Arg)
-	case wire.Info:
+	case wire.VerbInfo:
 		if c.b.log.Trace() {
 			c.traceIn("INFO", op.Arg)
 		}
-	case wire.Err:
+	case wire.VerbErr:
 		c.b.log.Errorf("%s - Client Error %s", c, op.Arg)
 		c.end(ParseError)
 	}

@@ -18,7 +18,7 @@ var errFirstOp = errors.New("the first operation must be CONNECT")
 // are laid over the old, subscriptions are dropped, and everything is judged anew.
 func (c *Client) processConnect(arg []byte) {
 	if c.b.log.Trace() {
-		c.traceIn("CONNECT", wire.RedactConnect(arg))
+		c.traceIn("CONNECT", []byte(wire.RedactConnect(arg)))
 	}
 	c.active = true
 	again := c.connect != nil
@@ -51,6 +51,7 @@ func (c *Client) processConnect(arg []byte) {
 	}
 	headers := next.Headers && !c.b.options().NoHeaderSupport
 	c.out.headers.Store(headers)
+	c.parser.Headers = headers
 	c.noResp = next.NoResponders
 	if c.noResp && !headers {
 		c.fail(wire.TextNoRespondersHeaders, NoRespondersRequiresHeaders)
@@ -65,7 +66,7 @@ func (c *Client) processConnect(arg []byte) {
 
 // implicitUser authenticates a connection that sent no CONNECT as no_auth_user.
 func (c *Client) implicitUser() bool {
-	if !c.b.table().HasNoAuthUser() {
+	if !c.b.table().Implicit(c.connType()) {
 		return false
 	}
 	empty := wire.DefaultConnect()
@@ -94,8 +95,19 @@ func (c *Client) authenticate() bool {
 // authViolation refuses a connection's credentials; the log knows why, the
 // client does not.
 func (c *Client) authViolation(err error) {
-	c.b.log.Errorf("%s - authentication error: %v", c, err)
-	c.fail(wire.TextAuthViolation, AuthenticationViolation)
+	reason := AuthenticationViolation
+	var refused *auth.Error
+	if errors.As(err, &refused) {
+		switch refused.Kind {
+		case auth.ProxyRequired:
+			reason = ProxyRequired
+		case auth.ProxyNotTrusted:
+			reason = ProxyNotTrusted
+		}
+		c.b.log.Debugf("%s - %s", c, refused.Reason)
+	}
+	c.b.log.Errorf("%s - %v", c, err)
+	c.fail(wire.TextAuthViolation, reason)
 }
 
 // bind makes the connection a member of the identity's account.
@@ -136,11 +148,15 @@ func (c *Client) bind(id auth.Identity) bool {
 // setPermissions puts a compiled permission set in force.
 func (c *Client) setPermissions(p *perm.Set) {
 	c.perms.Store(p)
-	c.pub = nil
+	c.pub, c.publishes = perm.PubCache{}, p
+	if p != nil && !p.RestrictsPublish() {
+		c.publishes = nil
+	}
 	var replies *perm.Replies
 	if p != nil {
-		c.pub = perm.NewPubCache(p)
-		replies = p.NewReplies()
+		if n, ttl, ok := p.Responses(); ok {
+			replies = perm.NewReplies(n, ttl)
+		}
 	}
 	c.out.mu.Lock()
 	c.out.replies = replies
@@ -177,8 +193,11 @@ func lower(a, b int64) int64 {
 }
 
 // sendInfo sends INFO; after CONNECT it also tells account and limits.
-func (c *Client) sendInfo(afterConnect bool) {
+func (c *Client) sendInfo(afterConnect bool) { c.sendInfoWith(afterConnect, c.b.lame.Load()) }
+
+func (c *Client) sendInfoWith(afterConnect, lame bool) {
 	info := c.b.info(c)
+	info.LameDuck = lame
 	if afterConnect {
 		info.ConnectInfo = true
 		info.RemoteAccount = c.account()

@@ -7,9 +7,9 @@ import (
 )
 
 var (
-	pingLine = []byte("PING\r\n")
-	pongLine = []byte("PONG\r\n")
-	okLine   = []byte("+OK\r\n")
+	pingLine = []byte(wire.LinePing)
+	pongLine = []byte(wire.LinePong)
+	okLine   = []byte(wire.LineOK)
 )
 
 // arm sets the connection's one timer to its nearest deadline.

@@ -40,7 +40,7 @@ func (b *Broker) info(c *Client) *wire.Info {
 		GitCommit: b.identity.GitCommit, GoVersion: b.identity.GoVersion, Host: a.Host, Port: a.Port,
 		Headers: !o.NoHeaderSupport, AuthRequired: c.authAsked && o.NoAuthUser == "",
 		MaxPayload: int64(o.MaxPayload), ClientID: c.id, Nonce: string(c.nonce), APILevel: apiLevel,
-		XKey: b.identity.XKey, LockstepVersion: b.identity.LockstepVersion, LameDuck: b.lame.Load(),
+		XKey: b.identity.XKey, LockstepVersion: b.identity.LockstepVersion,
 	}
 	if c.phase != phaseProxy {
 		i.ClientIP = c.host

@@ -33,11 +33,6 @@ func (c *Client) publish(op *wire.Op) {
 	if c.b.log.Trace() {
 		c.tracePublish(op)
 	}
-	if op.Verb == wire.Hpub && !c.out.headers.Load() {
-		c.b.log.Errorf("%s - message headers not supported", c)
-		c.end(ProtocolViolation)
-		return
-	}
 	if c.pedantic && !subject.ValidPublish(op.Subject) {
 		c.sendError(wire.TextInvalidPublishSubject)
 	}
@@ -75,7 +70,7 @@ func (c *Client) mayPublish(m *message) bool {
 		c.publishDenied(s)
 		return false
 	}
-	if c.pub != nil && !c.pub.CanPublish(s) && !c.permitted(s) {
+	if c.publishes != nil && !c.pub.Allows(c.publishes, s) && !c.permitted(s) {
 		c.publishDenied(s)
 		return false
 	}

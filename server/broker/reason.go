@@ -36,6 +36,8 @@ const (
 	MissingAccount
 	NoRespondersRequiresHeaders
 	Kicked
+	ProxyNotTrusted
+	ProxyRequired
 	reasonCount
 )
 
@@ -63,6 +65,8 @@ var reasonNames = [reasonCount]string{
 	MissingAccount:                "Missing Account",
 	NoRespondersRequiresHeaders:   "No Responders Requires Headers",
 	Kicked:                        "Kicked",
+	ProxyNotTrusted:               "Proxy Not Trusted",
+	ProxyRequired:                 "Proxy Required",
 }
 
 // String is the text that connz reports.

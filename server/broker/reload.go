@@ -48,14 +48,13 @@ func (b *Broker) adoptAccounts(o *config.Options) map[*account.Account]bool {
 		}
 	}
 	changed := map[*account.Account]bool{}
-	rnd := b.strand.Rand("accounts")
 	for _, a := range b.Accounts() {
 		next := stated[a.Name]
 		if next == nil { // no longer configured: it keeps nothing that reaches others
 			next = account.New(a.Name)
 		}
-		if a.Adopt(next, b.LookupAccount, rnd) {
-			changed[a] = true
+		if c := a.Adopt(next, b.LookupAccount); c.Any() {
+			changed[a] = c.StreamImports
 			a.SetUpdated(now)
 		}
 		if stated[a.Name] == nil {

@@ -261,7 +261,7 @@ func (c *Client) stageMessage(s *stage, sub *account.Subscription, m *message, c
 		s.buf = c.b.buffers.grow(s.buf, need)
 	}
 	before := len(s.buf)
-	b := wire.AppendMsg(s.buf, subj, sub.SID, m.reply, header, len(payload))
+	b := appendMessage(s.buf, subj, sub.SID, m.reply, header, len(payload))
 	if lend {
 		s.ext = append(s.ext, ref{len(b), payload})
 		c.staged += len(payload)
@@ -279,6 +279,23 @@ func (c *Client) stageMessage(s *stage, sub *account.Subscription, m *message, c
 	if c.b.log.Trace() {
 		to.traceDeliver(subj, sub.SID, m.reply, header, payload)
 	}
+}
+
+// appendMessage appends the control line of a message.
+func appendMessage(dst, subj []byte, sid string, reply []byte, header, total int) []byte {
+	if header > 0 {
+		dst = append(dst, "HMSG "...)
+	} else {
+		dst = append(dst, "MSG "...)
+	}
+	dst = append(dst, subj...)
+	dst = append(dst, ' ')
+	dst = append(dst, sid...)
+	dst = append(dst, ' ')
+	if header > 0 {
+		return wire.AppendHmsgTail(dst, reply, header, total)
+	}
+	return wire.AppendMsgTail(dst, reply, total)
 }
 
 // permit lets the receiver answer on reply.

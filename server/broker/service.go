@@ -13,20 +13,32 @@ import (
 // that form a longer chain would be cycles, which definition refuses.
 const boundariesMax = 32
 
-// requestInfo is the header that tells a service who asks.
-const requestInfo = "Nats-Request-Info"
-
 // mapSubject applies the account's mappings to a publish; false drops it.
 func (c *Client) mapSubject(maps *subject.Mappings, m *message) bool {
-	to, mapped, drop := maps.Apply(string(m.subject), "", c.strand.Rand("mapping"))
+	to, mapped, drop := maps.AppendTo(c.mappingSpace(m), m.subject, "", c.strand.Rand("mapping"))
 	if drop {
 		return false
 	}
-	if mapped {
-		c.traceMapping(string(m.subject), to)
-		m.subject = []byte(to)
+	if !mapped {
+		return true
 	}
+	if c.b.log.Trace() {
+		c.traceMapping(string(m.subject), string(to))
+	}
+	if m.depth == 0 {
+		c.mapped = to
+	}
+	m.subject = to
 	return true
+}
+
+// mappingSpace is where a mapped subject is written: scratch for the first
+// account of a message, its own memory beyond.
+func (c *Client) mappingSpace(m *message) []byte {
+	if m.depth == 0 {
+		return c.mapped[:0]
+	}
+	return nil
 }
 
 // deliverInternal gives m to one of the server's own subscriptions.
@@ -62,21 +74,22 @@ func (c *Client) request(si *account.ServiceImport, from *account.Account, m *me
 	if maps := si.Account.Graph().Mappings; maps != nil && !c.mapSubject(maps, &next) {
 		return false
 	}
-	opened := ""
+	opened := false
 	if len(m.reply) > 0 {
 		next.reply = m.reply
-		if !bytes.HasPrefix(m.reply, prefixJSAck) {
-			opened = si.Account.Responses().Add(from, string(m.reply), si, c.now, c.strand.Rand("reply"), nil)
-			next.reply = []byte(opened)
-			c.b.armSweep(si)
+		if opened = !bytes.HasPrefix(m.reply, prefixJSAck); opened {
+			next.reply = []byte(si.Account.Responses().Add(from, string(m.reply), si, c.now, c.strand.Rand("reply"), nil))
+			c.b.armSweep(si.Account, c.now)
 		}
 	}
 	c.introduce(si, from, &next)
 	if c.routeAcross(si.Account, &next) {
 		return true
 	}
-	if opened != "" {
-		si.Account.Responses().Remove(opened)
+	if opened {
+		if r := si.Account.Responses().Lookup(next.reply); r != nil {
+			si.Account.Responses().Remove(r, c.now)
+		}
 	}
 	return false
 }
@@ -94,7 +107,7 @@ func (c *Client) introduce(si *account.ServiceImport, from *account.Account, m *
 	if si.Account == c.b.SystemAccount() {
 		info.Server = c.b.identity.ServerName
 	}
-	head := wire.AppendHeaderSet(nil, m.payload[:m.header], requestInfo, string(account.AppendRequestInfo(nil, info)))
+	head := wire.AppendHeaderSet(nil, m.payload[:m.header], account.RequestInfoHeader, string(account.AppendRequestInfo(nil, info)))
 	m.payload = append(head, m.payload[m.header:]...)
 	m.header = len(head)
 }
@@ -116,19 +129,19 @@ func (c *Client) respond(acc *account.Account, m *message) bool {
 	}
 	back := message{subject: []byte(open.Reply), reply: m.reply, payload: m.payload, header: m.header, depth: m.depth + 1}
 	delivered := c.routeAcross(open.Requestor, &back)
-	ended := !delivered || open.Import.Export.Response == account.Singleton || len(m.payload) == 0
-	if ended {
-		acc.Responses().Remove(string(m.subject))
+	last := open.Import.Export.Current().Response == account.Singleton || len(m.payload) == 0
+	if !delivered || last {
+		acc.Responses().Remove(open, c.now)
 	} else {
-		acc.Responses().Touch(string(m.subject), c.now)
+		acc.Responses().Touch(open, c.now)
 	}
 	return delivered
 }
 
-// armSweep makes sure that open responses are looked through after the threshold.
-func (b *Broker) armSweep(si *account.ServiceImport) {
-	if !b.sweeping.Swap(true) {
-		b.sweep.Reset(si.Export.Threshold)
+// armSweep makes sure that overdue responses of an account will be ended.
+func (b *Broker) armSweep(acc *account.Account, now time.Duration) {
+	if at, ok := acc.Responses().Next(); ok && !b.sweeping.Swap(true) {
+		b.sweep.Reset(at - now)
 	}
 }
 
@@ -137,17 +150,14 @@ func (b *Broker) armSweep(si *account.ServiceImport) {
 func (b *Broker) sweepResponses() {
 	b.sweeping.Store(false)
 	now := b.clock.Monotonic()
-	next := time.Duration(0)
+	next, more := time.Duration(0), false
 	for _, a := range b.Accounts() {
-		if a.Responses().Len() == 0 {
-			continue
-		}
 		a.Responses().ExpireBefore(now)
-		if t := a.Responses().Shortest(); t > 0 && (next == 0 || t < next) {
-			next = t
+		if at, ok := a.Responses().Next(); ok && (!more || at < next) {
+			next, more = at, true
 		}
 	}
-	if next > 0 && !b.sweeping.Swap(true) {
-		b.sweep.Reset(next)
+	if more && !b.sweeping.Swap(true) {
+		b.sweep.Reset(next - now)
 	}
 }

@@ -24,7 +24,7 @@ type stage struct {
 	buf     []byte // encoded protocol, with copied payloads
 	ext     []ref  // payloads lent from the read buffer
 	recs    []record
-	touched bool  // listed in the publisher's touched
+	touched bool // listed in the publisher's touched
 }
 
 // ref is a lent payload whose place is after buf[:at].

@@ -37,7 +37,7 @@ func (c *Client) tracePublish(op *wire.Op) {
 	if len(op.Reply) > 0 {
 		arg += " " + string(op.Reply)
 	}
-	if op.Verb == wire.Hpub {
+	if op.Verb == wire.VerbHpub {
 		arg += " " + itoa(op.Header)
 	}
 	c.traceIn(op.Verb.String(), []byte(arg+" "+itoa(len(op.Payload))))
@@ -95,7 +95,7 @@ func (c *Client) traceDelsub(sid string) {
 }
 
 func (c *Client) traceMapping(from, to string) {
-	if c.b.log.Trace() && c.traced() {
+	if c.traced() {
 		c.b.log.Tracef("%s - <<- [MAPPING %s -> %s]", c, from, to)
 	}
 }

@@ -163,8 +163,6 @@ type Options struct {
 	inFile, inFlags map[string]bool
 	// warnings are what reading the file complained about without refusing it.
 	warnings []error
-	// flags are the command line's values, to be laid over a reloaded file.
-	flags *flagValues
 }
 
 // PinnedCertSet holds lower-case hex SHA-256 digests of the public keys (SPKI) that

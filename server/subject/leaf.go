@@ -44,14 +44,6 @@ const (
 
 func (c *crowd[T]) size() int { return c.plain.size + c.queued.size }
 
-// count is how many subscriptions l has.
-func (l *leaf[T]) count() int {
-	if l.more == nil {
-		return 1
-	}
-	return l.more.size()
-}
-
 // find gives the sequence of an entry.
 func (c *crowd[T]) find(queue string, v T) (uint64, bool) {
 	if c.seqs != nil {

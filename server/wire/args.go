@@ -189,3 +189,5 @@ func parseSize(b []byte) int {
 	}
 	return n
 }
+
+func isBlank(b byte) bool { return b == ' ' || b == '\t' }

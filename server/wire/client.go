@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"strconv"
 )
@@ -17,6 +18,19 @@ type ClientParser struct{ core core }
 
 // Next works like [Parser.Next].
 func (p *ClientParser) Next(in []byte, op *Op) (rest []byte, ok bool, err error) {
+	if p.core.stage == stageIdle && len(in) >= wholeMin {
+		switch binary.LittleEndian.Uint32(in) {
+		case 'M' | 'S'<<8 | 'G'<<16 | ' '<<24:
+			rest, ok = wholeMsg(VerbMsg, 0, in, len("MSG "), op)
+		case 'H' | 'M'<<8 | 'S'<<16 | 'G'<<24:
+			if in[4] == ' ' {
+				rest, ok = wholeMsg(VerbHmsg, 1, in, len("HMSG "), op)
+			}
+		}
+		if ok {
+			return rest, true, nil
+		}
+	}
 	return p.core.next(in, op, limits{
 		line: clientMaxControlLine, payload: clientMaxPayload, headers: true, verbs: clientVerbs,
 	})

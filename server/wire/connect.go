@@ -48,21 +48,24 @@ func (c *Connect) Merge(arg []byte) error {
 	if err := json.Unmarshal(arg, c); err != nil {
 		return connectError(err)
 	}
-	for _, raw := range []json.RawMessage{c.Import, c.Export} {
-		var lists struct{ Allow, Deny []string }
-		if len(raw) > 0 {
-			if err := json.Unmarshal(raw, &lists); err != nil {
-				return connectError(err)
-			}
-		}
+	if !isLists(c.Import) || !isLists(c.Export) {
+		return errors.New("CONNECT: keys import and export want an object with lists allow and deny")
 	}
 	return nil
 }
 
+func isLists(raw json.RawMessage) bool {
+	var lists struct{ Allow, Deny []string }
+	return len(raw) == 0 || json.Unmarshal(raw, &lists) == nil
+}
+
 func connectError(err error) error {
 	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
-		return fmt.Errorf("CONNECT: key %q wants a %v", wrong.Field, wrong.Type)
+	switch {
+	case !errors.As(err, &wrong):
+		return fmt.Errorf("CONNECT: bad JSON: %w", err)
+	case wrong.Field == "":
+		return errors.New("CONNECT: wants a JSON object")
 	}
-	return fmt.Errorf("CONNECT: bad JSON: %w", err)
+	return fmt.Errorf("CONNECT: key %q wants a value of type %v", wrong.Field, wrong.Type)
 }

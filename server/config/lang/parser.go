@@ -212,9 +212,11 @@ func (p *parser) value(inList bool) (*Value, *orphan, error) {
 	case c == '{':
 		p.next()
 		v.Data, lone, err = p.mapping()
+		v.Pos = p.here()
 	case c == '[':
 		p.next()
 		v.Data, err = p.list()
+		v.Pos = p.here()
 	case c == '\'':
 		p.next()
 		v.Pos = p.here()

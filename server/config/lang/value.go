@@ -31,7 +31,8 @@ type Pos struct {
 func (p Pos) String() string { return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col) }
 
 // Value is one value of a file. Data is a string, int64, float64, bool, time.Time,
-// []*Value or *Map. The place of a value in a map is the place of its key.
+// []*Value or *Map. The place of a value in a map is the place of its key; that of a
+// list or map in a list is behind its closing bracket.
 type Value struct {
 	Pos  Pos
 	Data any

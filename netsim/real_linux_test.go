@@ -1,0 +1,50 @@
+//lockstep:exempt asks the system about sockets
+package netsim
+
+import (
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+)
+
+// unread is how many bytes the system holds for the socket's reader.
+func unread(t testing.TB, s *socket) int {
+	n, err := unix.IoctlGetInt(s.fd, unix.TIOCINQ)
+	require.NoError(t, err)
+	return n
+}
+
+// rcvd is how many bytes the socket has ever received.
+func rcvd(t testing.TB, s *socket) int {
+	info, err := unix.GetsockoptTCPInfo(s.fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	require.NoError(t, err)
+	return int(info.Bytes_received)
+}
+
+// rawPeer is a client's end that is a file descriptor and no more.
+type rawPeer int
+
+func dialRaw(t testing.TB, addr string) *rawPeer {
+	_, port, err := SplitHostPort(addr)
+	require.NoError(t, err)
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	require.NoError(t, unix.Connect(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}))
+	p := rawPeer(fd)
+	return &p
+}
+
+func (p *rawPeer) send(t testing.TB, b ...byte) {
+	_, err := unix.Write(int(*p), b)
+	require.NoError(t, err)
+}
+
+func (p *rawPeer) close() { _ = unix.Close(int(*p)) }
+
+// counter counts what it is given.
+type counter struct{ got, closed atomic.Int64 }
+
+func (e *counter) Data(p []byte) { e.got.Add(int64(len(p))) }
+func (e *counter) Closed(error)  { e.closed.Add(1) }

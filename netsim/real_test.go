@@ -1,0 +1,687 @@
+//lockstep:exempt tests of real sockets
+package netsim
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lockstepmq/lockstep/clock"
+)
+
+// patience is how long a test waits for what must happen.
+const patience = 10 * time.Second
+
+// probe is a Handler that collects what it is given.
+type probe struct {
+	t      testing.TB
+	data   chan []byte
+	closed chan error
+	onData func(p []byte) // instead of collecting
+	ended  atomic.Bool
+}
+
+func newProbe(t testing.TB) *probe {
+	return &probe{t: t, data: make(chan []byte, 1<<14), closed: make(chan error, 8)}
+}
+
+func (p *probe) Data(b []byte) {
+	if p.ended.Load() {
+		p.t.Error("Data after Closed")
+	}
+	if p.onData != nil {
+		p.onData(b)
+		return
+	}
+	p.data <- bytes.Clone(b)
+}
+
+func (p *probe) Closed(err error) {
+	if p.ended.Swap(true) {
+		p.t.Error("Closed twice")
+	}
+	p.closed <- err
+}
+
+// want collects n bytes.
+func (p *probe) want(n int) []byte {
+	p.t.Helper()
+	var got []byte
+	for len(got) < n {
+		select {
+		case b := <-p.data:
+			got = append(got, b...)
+		case err := <-p.closed:
+			if len(p.data) > 0 { // Data came first
+				p.closed <- err
+				got = append(got, <-p.data...)
+				continue
+			}
+			require.Failf(p.t, "closed early", "%v after %d of %d bytes", err, len(got), n)
+		case <-time.After(patience):
+			require.Failf(p.t, "no data", "%d of %d bytes came", len(got), n)
+		}
+	}
+	return got
+}
+
+func (p *probe) wantClosed() error {
+	p.t.Helper()
+	return await(p.t, p.closed)
+}
+
+func await[T any](t testing.TB, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(patience):
+		require.Fail(t, "it did not happen")
+		panic("unreachable")
+	}
+}
+
+func eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !cond(); runtime.Gosched() {
+		if time.Now().After(end) {
+			require.Fail(t, "it did not happen: "+what)
+		}
+	}
+}
+
+// on runs task on s and waits for it.
+func on(s clock.Strand, task func()) { s.(clock.Doer).Do(task) }
+
+var testClock = clock.NewReal()
+
+// acceptor listens and hands out the server's ends.
+type acceptor struct {
+	l     Listener
+	conns chan Conn
+}
+
+func listen(t testing.TB) *acceptor {
+	a := &acceptor{conns: make(chan Conn, 4096)}
+	var err error
+	a.l, err = NewReal().Listen(testClock.NewStrand("listener"), "127.0.0.1:0", func(c Conn) { a.conns <- c })
+	require.NoError(t, err)
+	t.Cleanup(a.l.Close)
+	return a
+}
+
+// connect makes a plain client and the server's end of it.
+func (a *acceptor) connect(t testing.TB) (*net.TCPConn, Conn) {
+	nc, err := net.Dial("tcp", a.l.Addr())
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = nc.Close() })
+	return nc.(*net.TCPConn), await(t, a.conns)
+}
+
+// started is connect with the server's end started.
+func started(t testing.TB) (*net.TCPConn, Conn, *probe, clock.Strand) {
+	nc, c := listen(t).connect(t)
+	p, s := newProbe(t), testClock.NewStrand("conn")
+	c.Start(s, p)
+	t.Cleanup(func() { c.Abort(ErrClosed) })
+	return nc, c, p, s
+}
+
+func readN(t testing.TB, r io.Reader, n int) []byte {
+	t.Helper()
+	b := make([]byte, n)
+	_, err := io.ReadFull(r, b)
+	require.NoError(t, err)
+	return b
+}
+
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i * 7 / 3)
+	}
+	return b
+}
+
+func TestRealEcho(t *testing.T) {
+	nc, c, p, _ := started(t)
+	_, err := nc.Write([]byte("hello"))
+	require.NoError(t, err)
+	require.Equal(t, "hello", string(p.want(5)))
+	c.Write([]byte("wo"), nil, []byte("rld"))
+	require.Equal(t, 5, c.Buffered())
+	c.Flush()
+	require.Zero(t, c.Buffered())
+	require.Equal(t, "world", string(readN(t, nc, 5)))
+	require.Equal(t, nc.LocalAddr().String(), c.RemoteAddr())
+	require.Equal(t, nc.RemoteAddr().String(), c.LocalAddr())
+	require.False(t, c.InProcess())
+	require.Nil(t, c.TLS())
+}
+
+func TestRealPeerCloses(t *testing.T) {
+	nc, _, p, _ := started(t)
+	_, err := nc.Write([]byte("last"))
+	require.NoError(t, err)
+	require.NoError(t, nc.Close())
+	require.Equal(t, "last", string(p.want(4)))
+	require.Equal(t, io.EOF, p.wantClosed())
+}
+
+func TestRealPeerResets(t *testing.T) {
+	nc, _, p, _ := started(t)
+	require.NoError(t, nc.SetLinger(0))
+	require.NoError(t, nc.Close())
+	require.ErrorIs(t, p.wantClosed(), syscall.ECONNRESET)
+}
+
+// Data and the end of the stream, or a reset, may arrive as one event; neither
+// may be lost then.
+func TestRealDataAndEndAtOnce(t *testing.T) {
+	a := listen(t)
+	for i := range 200 {
+		nc, c := a.connect(t)
+		p := newProbe(t)
+		_, err := nc.Write([]byte("x"))
+		require.NoError(t, err)
+		if i%2 == 0 {
+			require.NoError(t, nc.SetLinger(0))
+		}
+		require.NoError(t, nc.Close())
+		c.Start(testClock.NewStrand("conn"), p)
+		require.Error(t, p.wantClosed())
+	}
+}
+
+func TestRealHalfClosedPeerGetsWhatIsQueued(t *testing.T) {
+	nc, c, p, _ := started(t)
+	c.Write([]byte("answer")) // and no Flush
+	require.NoError(t, nc.CloseWrite())
+	require.Equal(t, io.EOF, p.wantClosed())
+	b, err := io.ReadAll(nc)
+	require.NoError(t, err)
+	require.Equal(t, "answer", string(b))
+}
+
+func TestRealCloseFlushes(t *testing.T) {
+	nc, c, p, s := started(t)
+	mine := errors.New("my reason")
+	big := pattern(8 << 20)
+	_, err := nc.Write([]byte("not read by anybody"))
+	require.NoError(t, err)
+	got := make(chan []byte, 1)
+	on(s, func() {
+		c.Write(big)
+		c.Close(mine)
+		c.Close(errors.New("too late"))
+		c.Write([]byte("dropped"))
+	})
+	go func() {
+		b, _ := io.ReadAll(nc)
+		got <- b
+	}()
+	require.Equal(t, mine, p.wantClosed())
+	require.Equal(t, big, await(t, got))
+}
+
+func TestRealCloseGivesUp(t *testing.T) {
+	_, c, p, _ := started(t)
+	c.Write(pattern(32 << 20)) // more than the system buffers
+	c.Close(io.ErrNoProgress)
+	require.Equal(t, io.ErrNoProgress, p.wantClosed())
+}
+
+func TestRealAbortDropsAndHurries(t *testing.T) {
+	_, c, p, _ := started(t)
+	c.SetWriteDeadline(time.Hour, false)
+	c.Write(pattern(32 << 20))
+	c.Flush()
+	require.NotZero(t, c.Buffered())
+	below := make(chan struct{}, 1)
+	c.WhenBelow(1, func() { below <- struct{}{} })
+	c.Abort(io.ErrNoProgress)
+	require.Equal(t, io.ErrNoProgress, p.wantClosed())
+	await(t, below)
+	require.Zero(t, c.Buffered())
+	c.WhenBelow(1, func() { below <- struct{}{} })
+	await(t, below)
+}
+
+func TestRealCloseWithinData(t *testing.T) {
+	nc, c, p, _ := started(t)
+	mine := errors.New("my reason")
+	p.onData = func([]byte) {
+		c.Write([]byte("-ERR"))
+		c.Close(mine)
+	}
+	_, err := nc.Write([]byte("bad"))
+	require.NoError(t, err)
+	require.Equal(t, mine, p.wantClosed())
+	b, err := io.ReadAll(nc)
+	require.NoError(t, err)
+	require.Equal(t, "-ERR", string(b))
+}
+
+func TestRealCloseBeforeStart(t *testing.T) {
+	nc, c := listen(t).connect(t)
+	c.Write([]byte("go away"))
+	c.Close(io.ErrNoProgress)
+	b, err := io.ReadAll(nc)
+	require.NoError(t, err)
+	require.Equal(t, "go away", string(b))
+	p := newProbe(t)
+	c.Start(testClock.NewStrand("conn"), p)
+	require.Equal(t, io.ErrNoProgress, p.wantClosed())
+}
+
+func TestRealNothingIsReadBeforeStart(t *testing.T) {
+	nc, c := listen(t).connect(t)
+	_, err := nc.Write([]byte("early"))
+	require.NoError(t, err)
+	p := newProbe(t)
+	c.Start(testClock.NewStrand("conn"), p)
+	require.Equal(t, "early", string(p.want(5)))
+	c.Abort(nil)
+	require.NoError(t, p.wantClosed())
+}
+
+func TestRealPause(t *testing.T) {
+	nc, c, p, s := started(t)
+	var paused atomic.Bool
+	var got int
+	full := make(chan struct{}, 1)
+	const size = 4 << 20
+	p.onData = func(b []byte) {
+		if paused.Load() {
+			t.Error("Data while paused")
+		}
+		got += len(b)
+		if got == size {
+			full <- struct{}{}
+			return
+		}
+		c.Pause()
+		paused.Store(true)
+		s.Post(func() {
+			paused.Store(false)
+			c.Resume()
+		})
+	}
+	go func() { _, _ = nc.Write(pattern(size)) }()
+	await(t, full)
+	on(s, c.Pause) // while the reader waits
+	_, err := nc.Write([]byte("x"))
+	require.NoError(t, err)
+	require.NoError(t, nc.Close())
+	select {
+	case <-p.closed:
+		require.Fail(t, "read while paused")
+	case <-full:
+		require.Fail(t, "read while paused")
+	case <-time.After(20 * time.Millisecond):
+	}
+	p.onData = nil
+	on(s, c.Resume)
+	require.Equal(t, "x", string(p.want(1)))
+	require.Equal(t, io.EOF, p.wantClosed())
+}
+
+func TestRealCloseWhilePaused(t *testing.T) {
+	nc, c, p, s := started(t)
+	p.onData = func([]byte) { c.Pause() }
+	_, err := nc.Write([]byte("x"))
+	require.NoError(t, err)
+	eventually(t, "pause", func() (paused bool) {
+		on(s, func() { paused = c.(*realConn).stop.Load() == stopPaused })
+		return paused
+	})
+	c.Close(io.ErrNoProgress)
+	require.Equal(t, io.ErrNoProgress, p.wantClosed())
+}
+
+func TestRealSlowReaderGetsEverything(t *testing.T) {
+	for _, lend := range []bool{false, true} {
+		t.Run(fmt.Sprintf("lend=%v", lend), func(t *testing.T) {
+			nc, c, _, _ := started(t)
+			const rounds = 64
+			sent := make([]byte, 0, rounds*(300<<10))
+			b := make([]byte, 300<<10)
+			for i := range rounds {
+				n := len(b) - i*1000
+				copy(b, pattern(n))
+				b[0], b[n-1] = byte(i), byte(i)
+				sent = append(sent, b[:n]...)
+				if lend {
+					c.Lend(b[:3], b[3:n])
+				} else {
+					c.Write(b[:3], b[3:n])
+				}
+				c.Flush()
+				clear(b) // it is the caller's again
+			}
+			require.NotZero(t, c.Buffered())
+			below := make(chan int, 1)
+			c.WhenBelow(1<<20, func() { below <- c.Buffered() })
+			require.Equal(t, sent, readN(t, nc, len(sent)))
+			require.Less(t, await(t, below), 1<<20)
+			eventually(t, "the queue empties", func() bool { return c.Buffered() == 0 })
+		})
+	}
+}
+
+func TestRealWhenBelow(t *testing.T) {
+	_, c, _, _ := started(t)
+	calls := make(chan string, 4)
+	c.WhenBelow(1, func() { calls <- "at once" })
+	require.Equal(t, "at once", await(t, calls))
+	c.Write([]byte("xy"))
+	c.WhenBelow(2, func() { calls <- "replaced" })
+	c.WhenBelow(2, func() { calls <- "below" })
+	require.Empty(t, calls)
+	c.Flush()
+	require.Equal(t, "below", await(t, calls))
+	require.Empty(t, calls)
+}
+
+func TestRealWriteDeadline(t *testing.T) {
+	for _, retry := range []bool{false, true} {
+		t.Run(fmt.Sprintf("retry=%v", retry), func(t *testing.T) {
+			_, c, p, _ := started(t)
+			c.SetWriteDeadline(30*time.Millisecond, retry)
+			c.Write(pattern(32 << 20))
+			c.Flush()
+			require.ErrorIs(t, p.wantClosed(), ErrWriteDeadline)
+		})
+	}
+}
+
+// A peer that takes a little within every deadline lives on with retry, and is
+// closed without.
+func TestRealWriteDeadlineTrickle(t *testing.T) {
+	for _, retry := range []bool{false, true} {
+		t.Run(fmt.Sprintf("retry=%v", retry), func(t *testing.T) {
+			client, server := pipePair(t)
+			p := newProbe(t)
+			server.Start(testClock.NewStrand("conn"), p)
+			const limit = 100 * time.Millisecond
+			server.SetWriteDeadline(limit, retry)
+			server.Write(pattern(1 << 20))
+			server.Flush()
+			tick := time.NewTicker(limit / 10)
+			defer tick.Stop()
+			buf := make([]byte, 1000)
+			for range 30 {
+				<-tick.C
+				if _, err := client.Read(buf); err != nil {
+					require.ErrorIs(t, err, io.EOF)
+					break
+				}
+			}
+			if retry {
+				require.False(t, p.ended.Load())
+				require.Len(t, readN(t, client, (1<<20)-30*1000), (1<<20)-30*1000)
+				server.Abort(nil)
+				require.NoError(t, p.wantClosed())
+			} else {
+				require.ErrorIs(t, p.wantClosed(), ErrWriteDeadline)
+			}
+		})
+	}
+}
+
+// Many goroutines write framed messages to one connection.
+func TestRealCombiningKeepsFramesAndOrder(t *testing.T) {
+	nc, c, _, _ := started(t)
+	const writers, messages = 8, 400
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			body := make([]byte, 4000)
+			for i := range messages {
+				n := 1 + (i*37+w*101)%len(body)
+				for k := range n {
+					body[k] = byte(w)
+				}
+				head := []byte{byte(w), byte(i), byte(i >> 8), byte(n), byte(n >> 8)}
+				if i%3 == 0 {
+					c.Write(head, body[:n])
+				} else {
+					c.Lend(head, body[:n])
+				}
+				c.Flush()
+				body[0], body[n-1] = 0xff, 0xff
+			}
+		})
+	}
+	next := [writers]int{}
+	for range writers * messages {
+		h := readN(t, nc, 5)
+		w, i, n := int(h[0]), int(h[1])|int(h[2])<<8, int(h[3])|int(h[4])<<8
+		require.Less(t, w, writers)
+		require.Equal(t, next[w], i)
+		next[w]++
+		require.Equal(t, bytes.Repeat([]byte{byte(w)}, n), readN(t, nc, n))
+	}
+	wg.Wait()
+	eventually(t, "the queue empties", func() bool { return c.Buffered() == 0 })
+}
+
+// Others leave their bytes to the goroutine that has lent.
+func TestRealFlushBetweenLendAndFlush(t *testing.T) {
+	nc, c, _, _ := started(t)
+	lent := pattern(5000)
+	c.Write([]byte("a"))
+	c.Lend(lent)
+	done := make(chan struct{})
+	go func() {
+		c.Write([]byte("b"))
+		c.Flush()
+		c.Lend(pattern(2000))
+		c.Flush()
+		close(done)
+	}()
+	await(t, done)
+	if canOwn {
+		require.Equal(t, 1+5000+1+2000, c.Buffered())
+	}
+	c.Flush()
+	require.Zero(t, c.Buffered())
+	want := append(append([]byte("a"), lent...), 'b')
+	require.Equal(t, append(want, pattern(2000)...), readN(t, nc, len(want)+2000))
+}
+
+func TestRealAbortBetweenLendAndFlush(t *testing.T) {
+	_, c, p, _ := started(t)
+	c.Lend(pattern(5000))
+	c.Abort(io.ErrNoProgress)
+	c.Flush()
+	require.Equal(t, io.ErrNoProgress, p.wantClosed())
+	require.Zero(t, c.Buffered())
+}
+
+func TestRealManyConnections(t *testing.T) {
+	const conns = 1000
+	a := listen(t)
+	clients := make([]net.Conn, conns)
+	for i := range clients {
+		nc, c := a.connect(t)
+		p := newProbe(t)
+		p.onData = func(b []byte) {
+			c.Write(b)
+			c.Flush()
+		}
+		c.Start(testClock.NewStrand("conn"), p)
+		clients[i] = nc
+	}
+	for round := range 3 {
+		for i, nc := range clients {
+			_, err := fmt.Fprintf(nc, "%04d%d", i, round)
+			require.NoError(t, err)
+		}
+		for i, nc := range clients {
+			require.Equal(t, fmt.Sprintf("%04d%d", i, round), string(readN(t, nc, 5)))
+		}
+	}
+}
+
+func TestRealDial(t *testing.T) {
+	a := listen(t)
+	s := testClock.NewStrand("dialer")
+	type result struct {
+		c   Conn
+		err error
+	}
+	results := make(chan result, 1)
+	done := func(c Conn, err error) { results <- result{c, err} }
+	NewReal().Dial(s, a.l.Addr(), DialOptions{Timeout: time.Second}, done)
+	r := await(t, results)
+	require.NoError(t, r.err)
+	client, server := newProbe(t), newProbe(t)
+	r.c.Start(s, client)
+	sc := await(t, a.conns)
+	sc.Start(testClock.NewStrand("server"), server)
+	r.c.Write([]byte("hi"))
+	r.c.Flush()
+	require.Equal(t, "hi", string(server.want(2)))
+	r.c.Close(ErrClosed)
+	require.Equal(t, ErrClosed, client.wantClosed())
+	require.Equal(t, io.EOF, server.wantClosed())
+
+	addr := a.l.Addr()
+	a.l.Close()
+	a.l.Close()
+	NewReal().Dial(s, addr, DialOptions{}, done)
+	r = await(t, results)
+	require.ErrorIs(t, r.err, syscall.ECONNREFUSED)
+	require.Nil(t, r.c)
+}
+
+func TestRealListenRefusesTakenAddress(t *testing.T) {
+	a := listen(t)
+	_, err := NewReal().Listen(testClock.NewStrand("s"), a.l.Addr(), func(Conn) {})
+	require.ErrorIs(t, err, syscall.EADDRINUSE)
+}
+
+// failingListener fails some Accepts, as when files run out.
+type failingListener struct {
+	net.Listener
+	failures atomic.Int32
+}
+
+func (l *failingListener) Accept() (net.Conn, error) {
+	if l.failures.Add(-1) >= 0 {
+		return nil, os.NewSyscallError("accept", syscall.EMFILE)
+	}
+	return l.Listener.Accept()
+}
+
+func TestRealAcceptSurvivesErrors(t *testing.T) {
+	nl, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	fl := &failingListener{Listener: nl}
+	fl.failures.Store(3)
+	l := &realListener{nl: fl, closed: make(chan struct{})}
+	conns := make(chan Conn, 1)
+	ended := make(chan struct{})
+	go func() {
+		l.loop(testClock.NewStrand("s"), func(c Conn) { conns <- c })
+		close(ended)
+	}()
+	nc, err := net.Dial("tcp", l.Addr())
+	require.NoError(t, err)
+	defer nc.Close()
+	await(t, conns).Abort(nil)
+	l.Close()
+	await(t, ended)
+}
+
+func TestRealSocketOptions(t *testing.T) {
+	_, c := listen(t).connect(t)
+	defer c.Abort(nil)
+	fd := c.(*realConn).t.(*socket).fd
+	v, err := syscall.GetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY)
+	require.NoError(t, err)
+	require.NotZero(t, v)
+	v, err = syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE)
+	require.NoError(t, err)
+	require.Zero(t, v)
+}
+
+func TestRealReadBufferAdapts(t *testing.T) {
+	c := newRealConn(&pipeEnd{})
+	require.EqualValues(t, class4K, c.class)
+	for range 5 {
+		c.adapt(chunkSizes[c.class])
+	}
+	require.EqualValues(t, class256K, c.class)
+	for range shrinkAfter - 1 {
+		c.adapt(100)
+	}
+	require.EqualValues(t, class256K, c.class)
+	c.adapt(100)
+	require.EqualValues(t, class64K, c.class)
+	for range 10 * shrinkAfter {
+		c.adapt(1)
+	}
+	require.EqualValues(t, class4K, c.class)
+}
+
+func TestRealSendingAllocatesNothing(t *testing.T) {
+	nc, c, _, _ := started(t)
+	go func() { _, _ = io.Copy(io.Discard, nc) }()
+	small, large := [][]byte{pattern(16), pattern(200)}, [][]byte{pattern(16), pattern(4096)}
+	for name, send := range map[string]func(){
+		"write": func() { c.Write(small...); c.Flush() },
+		"lend":  func() { c.Lend(large...); c.Flush() },
+		"mixed": func() { c.Write(small...); c.Lend(large...); c.Flush() },
+	} {
+		eventually(t, "the queue empties", func() bool { return c.Buffered() == 0 })
+		t.Run(name, func(t *testing.T) { wantAllocs(t, 0, send) })
+	}
+}
+
+func TestRealReadingAllocatesNothing(t *testing.T) {
+	nc, _, p, _ := started(t)
+	got := make(chan struct{}, 1)
+	p.onData = func([]byte) { got <- struct{}{} }
+	msg := pattern(64)
+	wantAllocs(t, 0, func() {
+		_, _ = nc.Write(msg)
+		<-got
+	})
+}
+
+// wantAllocs counts what all goroutines allocate during a run of f.
+func wantAllocs(t *testing.T, want float64, f func()) {
+	if raceDetector {
+		t.Skip("the race detector drops what pools hold")
+	}
+	require.Equal(t, want, testing.AllocsPerRun(500, f))
+}
+
+func TestHostPort(t *testing.T) {
+	host, port, err := SplitHostPort("[::1]:4222")
+	require.NoError(t, err)
+	require.Equal(t, "::1", host)
+	require.Equal(t, 4222, port)
+	require.Equal(t, "[::1]:4222", JoinHostPort(host, port))
+	host, port, err = SplitHostPort(":0")
+	require.NoError(t, err)
+	require.Empty(t, host)
+	require.Zero(t, port)
+	for _, bad := range []string{"", "host", "host:", "host:-1", "host:65536", "host:http", "::1:4222"} {
+		_, _, err := SplitHostPort(bad)
+		require.ErrorContains(t, err, fmt.Sprintf("%q", bad))
+	}
+}

@@ -1,0 +1,211 @@
+//lockstep:exempt the embedding facade: its callers are goroutines that may wait
+package server
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"time"
+
+	"github.com/lockstepmq/lockstep/netsim"
+)
+
+// shell is the state of the facade: what exists only in the real world.
+type shell struct {
+	network *netsim.Real
+	http    *httpServers
+	done    chan struct{} // closed when the server has stopped
+	ready   chan struct{} // closed when listeners are up
+	logs    *logFiles
+}
+
+// New makes a server as NewServer does, and panics when the options are wrong.
+//
+// Deprecated: use NewServer.
+func New(o *Options) *Server {
+	s, err := NewServer(o)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// Start opens the listeners, announces them and returns. What cannot be opened is
+// fatal: it is logged as such, and ReadyForConnections stays false.
+func (s *Server) Start() {
+	s.banner()
+	if err := s.startMonitoring(); err != nil {
+		s.log.Fatalf("%v", err)
+		return
+	}
+	if err := s.Listen(); err != nil {
+		s.log.Fatalf("%v", err)
+		return
+	}
+	if err := s.writeFiles(); err != nil {
+		s.log.Fatalf("%v", err)
+		return
+	}
+	s.log.Noticef("Server is ready")
+	close(s.shell.ready)
+}
+
+// ReadyForConnections waits up to d until the listeners are up, and tells whether
+// they are.
+func (s *Server) ReadyForConnections(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-s.shell.ready:
+		return s.listening() == nil
+	case <-s.shell.done:
+		return false
+	case <-t.C:
+		return false
+	}
+}
+
+// Shutdown closes everything and returns when all is closed.
+func (s *Server) Shutdown() {
+	s.Stop(s.stopped)
+	<-s.shell.done
+}
+
+// stopped runs once, when the last connection has gone.
+func (s *Server) stopped() {
+	s.removePortsFile()
+	s.shell.http.close()
+	close(s.shell.done)
+}
+
+// WaitForShutdown waits until the server has stopped.
+func (s *Server) WaitForShutdown() { <-s.shell.done }
+
+// LameDuckShutdown sends the clients elsewhere, then shuts down, and returns at
+// the end. See lame_duck_duration.
+func (s *Server) LameDuckShutdown() {
+	s.LameDuck(s.stopped)
+	<-s.shell.done
+}
+
+// Running tells whether the server was started and has not stopped.
+func (s *Server) Running() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running && !s.stopping
+}
+
+// InProcessConn connects to the server without a socket. It is what nats.go's
+// InProcessServer option asks for.
+func (s *Server) InProcessConn() (net.Conn, error) {
+	if !s.Running() {
+		return nil, fmt.Errorf("the server is not running")
+	}
+	inside, outside := s.shell.network.Pipe()
+	s.broker.Accept(inside)
+	return outside, nil
+}
+
+// ClientURL is where clients connect.
+func (s *Server) ClientURL() string {
+	o := s.getOpts()
+	u := url.URL{Scheme: "nats", Host: o.ClientAdvertise}
+	if o.TLSConfig != nil {
+		u.Scheme = "tls"
+	}
+	if u.Host == "" {
+		host := o.Host
+		if host == "" || host == "::" {
+			host = "0.0.0.0"
+		}
+		port := o.Port
+		if a, ok := s.Addr().(*net.TCPAddr); ok {
+			port = a.Port
+		}
+		u.Host = joinAddress(host, port)
+	}
+	return u.String()
+}
+
+// Addr is the client listener's address, nil when there is none.
+func (s *Server) Addr() net.Addr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.listener == nil {
+		return nil
+	}
+	a, err := net.ResolveTCPAddr("tcp", s.listener.Addr())
+	if err != nil {
+		return nil
+	}
+	return a
+}
+
+// MonitorAddr is the monitoring listener's address, nil when there is none.
+func (s *Server) MonitorAddr() *net.TCPAddr { return s.shell.http.monitorAddr() }
+
+// ProfilerAddr is the profiling listener's address, nil when there is none.
+func (s *Server) ProfilerAddr() *net.TCPAddr { return s.shell.http.profilerAddr() }
+
+// NumClients counts client connections.
+func (s *Server) NumClients() int { return s.broker.NumClients() }
+
+// NumSubscriptions counts the subscriptions of all accounts.
+func (s *Server) NumSubscriptions() uint32 { return uint32(s.broker.NumSubscriptions()) }
+
+// NumSlowConsumers counts connections that were closed because they were slow.
+func (s *Server) NumSlowConsumers() int64 { return s.broker.Stats().Slow.Load() }
+
+// NumRoutes counts route connections.
+func (s *Server) NumRoutes() int { return 0 }
+
+// NumRemotes counts routed servers.
+func (s *Server) NumRemotes() int { return 0 }
+
+// NumLeafNodes counts leafnode connections.
+func (s *Server) NumLeafNodes() int { return 0 }
+
+// NumOutboundGateways counts gateway connections made.
+func (s *Server) NumOutboundGateways() int { return 0 }
+
+// NumInboundGateways counts gateway connections accepted.
+func (s *Server) NumInboundGateways() int { return 0 }
+
+// NumLoadedAccounts counts accounts.
+func (s *Server) NumLoadedAccounts() int { return len(s.broker.Accounts()) }
+
+// NonceRequired tells whether clients are given a nonce to sign.
+func (s *Server) NonceRequired() bool { return s.broker.NonceRequired() }
+
+// ID is the server's public key.
+func (s *Server) ID() string { return s.id.ServerID }
+
+// Name is the server's name, its id when none was given.
+func (s *Server) Name() string { return s.id.ServerName }
+
+// ClusterName is empty: the server is not in a cluster.
+func (s *Server) ClusterName() string { return "" }
+
+// DisconnectClientByID closes a client as a system request would.
+func (s *Server) DisconnectClientByID(id uint64) error {
+	c := s.broker.Client(id)
+	if c == nil {
+		return fmt.Errorf("no such client or leafnode id")
+	}
+	c.Kick()
+	return nil
+}
+
+// LDMClientByID tells one client that the server will go away.
+func (s *Server) LDMClientByID(id uint64) error {
+	c := s.broker.Client(id)
+	if c == nil {
+		return fmt.Errorf("no such client id")
+	}
+	answer := make(chan bool, 1)
+	c.AnnounceLameDuck(func(ok bool) { answer <- ok })
+	if !<-answer {
+		return fmt.Errorf("client does not support Lame Duck Mode or is not ready to receive the notification")
+	}
+	return nil
+}

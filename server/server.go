@@ -1,0 +1,276 @@
+// Package server assembles a Lockstep server and is what programs embed.
+//
+// A [Server] is built from [Options] and a [World]: clock and network are the
+// only doors to the outside, so the same server runs on real sockets
+// ([NewServer]) and in the simulator ([NewInWorld]). This file and reload.go are
+// the server proper, which waits for nothing; embed.go is the facade for
+// programs, whose calls may wait, and real.go builds the real world.
+package server
+
+import (
+	"fmt"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nkeys"
+
+	"github.com/lockstepmq/lockstep/clock"
+	"github.com/lockstepmq/lockstep/netsim"
+	"github.com/lockstepmq/lockstep/server/broker"
+	"github.com/lockstepmq/lockstep/server/config"
+	"github.com/lockstepmq/lockstep/server/logging"
+	"github.com/lockstepmq/lockstep/server/monitor"
+)
+
+// VERSION is the official version whose behaviour the server has; clients gate
+// features on it.
+const VERSION = "2.15.0"
+
+// LockstepVersion is the version of this server.
+const LockstepVersion = "0.1.0"
+
+// gitCommit is set by the linker.
+var gitCommit string
+
+// World is what a server runs in.
+type World struct {
+	Clock   clock.Clock
+	Network netsim.Network
+	Log     *logging.Switch
+	// TLSIdentity is what the server states in simulated handshakes.
+	TLSIdentity *netsim.Identity
+}
+
+// Server is one NATS server. Its methods may be called from anywhere.
+type Server struct {
+	world   World
+	log     *logging.Switch
+	opts    atomic.Pointer[Options]
+	broker  *broker.Broker
+	monitor *monitor.Monitor
+	strand  clock.Strand
+	id      broker.Identity
+	started time.Time
+	loaded  atomic.Int64 // wall nanoseconds of the last configuration load
+	shell   shell        // what only the real world has
+
+	mu       sync.Mutex
+	listener netsim.Listener
+	running  bool
+	stopping bool
+}
+
+// NewInWorld makes a server that runs in w. It listens to nothing before Listen.
+func NewInWorld(o *Options, w World) (*Server, error) {
+	o = o.Clone()
+	o.SetBaseline()
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Server{world: w, log: w.Log, strand: w.Clock.NewStrand("server"), started: w.Clock.Now()}
+	s.opts.Store(o)
+	s.loaded.Store(s.started.UnixNano())
+	var err error
+	if s.id, err = newIdentity(o, w.Clock); err != nil {
+		return nil, err
+	}
+	s.broker, err = broker.New(broker.Config{
+		Clock: w.Clock, Log: w.Log, Options: o, Identity: s.id, TLSIdentity: w.TLSIdentity,
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.monitor = monitor.New(monitor.Config{
+		Broker: s.broker, Clock: w.Clock, Options: s.getOpts, Started: s.started,
+		ConfigLoaded: func() time.Time { return time.Unix(0, s.loaded.Load()).UTC() },
+		Digest:       func() string { return s.getOpts().ConfigDigest },
+		Listening:    s.listening,
+	})
+	return s, nil
+}
+
+// newIdentity draws the server's keys and finds its name.
+func newIdentity(o *Options, c clock.Clock) (broker.Identity, error) {
+	entropy := c.Entropy("server identity")
+	pair, err := nkeys.CreatePairWithRand(nkeys.PrefixByteServer, entropy)
+	if err != nil {
+		return broker.Identity{}, fmt.Errorf("server key: %w", err)
+	}
+	id, err := pair.PublicKey()
+	if err != nil {
+		return broker.Identity{}, fmt.Errorf("server key: %w", err)
+	}
+	curve, err := nkeys.CreateCurveKeysWithRand(entropy)
+	if err != nil {
+		return broker.Identity{}, fmt.Errorf("server curve key: %w", err)
+	}
+	xkey, err := curve.PublicKey()
+	if err != nil {
+		return broker.Identity{}, fmt.Errorf("server curve key: %w", err)
+	}
+	name := o.ServerName
+	if name == "" {
+		name = id
+	}
+	return broker.Identity{
+		ServerID: id, ServerName: name, XKey: xkey, Version: VERSION, LockstepVersion: LockstepVersion,
+		GitCommit: gitCommit, GoVersion: runtime.Version(),
+	}, nil
+}
+
+func (s *Server) getOpts() *Options { return s.opts.Load() }
+
+// Listen opens the client listener. It returns when the address is bound.
+func (s *Server) Listen() error {
+	o := s.getOpts()
+	s.mu.Lock()
+	s.running = true
+	s.mu.Unlock()
+	if o.DontListen {
+		return nil
+	}
+	port := max(o.Port, 0)
+	l, err := s.world.Network.Listen(s.strand, joinAddress(o.Host, port), s.broker.Accept)
+	if err != nil {
+		return fmt.Errorf("error listening on port: %s, %q", joinAddress(o.Host, port), err)
+	}
+	_, bound, err := splitAddress(l.Addr())
+	if err != nil {
+		l.Close()
+		return err
+	}
+	host := o.Host
+	advertised := broker.Address{Host: host, Port: bound}
+	if o.ClientAdvertise != "" {
+		if advertised, err = advertise(o.ClientAdvertise, bound); err != nil {
+			l.Close()
+			return err
+		}
+	}
+	s.broker.SetAddress(advertised)
+	s.mu.Lock()
+	s.listener = l
+	s.mu.Unlock()
+	s.log.Noticef("Listening for client connections on %s", joinAddress(o.Host, bound))
+	if o.ProxyProtocol {
+		s.log.Noticef("PROXY protocol enabled for client connections")
+	}
+	if o.TLSConfig != nil {
+		s.announceTLS(o)
+	}
+	return nil
+}
+
+func (s *Server) announceTLS(o *Options) {
+	word := "required"
+	if o.AllowNonTLS {
+		word = "available"
+	}
+	s.log.Noticef("TLS %s for client connections", word)
+	if o.TLSHandshakeFirst {
+		s.log.Warnf("Clients that are not using \"TLS Handshake First\" option will fail to connect")
+	}
+}
+
+// advertise reads client_advertise; without a port the bound one holds.
+func advertise(text string, port int) (broker.Address, error) {
+	if !strings.Contains(text, ":") {
+		return broker.Address{Host: text, Port: port}, nil
+	}
+	host, p, err := splitAddress(text)
+	if err != nil {
+		return broker.Address{}, fmt.Errorf("client_advertise %q is not host or host:port: %w", text, err)
+	}
+	if p <= 0 {
+		p = port
+	}
+	return broker.Address{Host: host, Port: p}, nil
+}
+
+// listening is nil when every configured listener is up.
+func (s *Server) listening() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.running || s.stopping || s.broker.LameDuckMode() {
+		return fmt.Errorf("client connections are not accepted")
+	}
+	if s.listener == nil && !s.getOpts().DontListen {
+		return fmt.Errorf("client listener is not up")
+	}
+	return nil
+}
+
+// closeListener stops taking connections.
+func (s *Server) closeListener() {
+	s.mu.Lock()
+	l := s.listener
+	s.mu.Unlock()
+	if l != nil {
+		l.Close()
+	}
+}
+
+// Stop closes the listener and every connection; done is posted to the server's
+// strand when all have gone. A second call does nothing.
+func (s *Server) Stop(done func()) {
+	s.mu.Lock()
+	if s.stopping {
+		s.mu.Unlock()
+		return
+	}
+	s.stopping = true
+	s.mu.Unlock()
+	s.log.Noticef("Initiating Shutdown...")
+	s.closeListener()
+	s.broker.Shutdown(s.strand, func() {
+		s.mu.Lock()
+		s.running = false
+		s.mu.Unlock()
+		s.log.Noticef("Server Exiting..")
+		if done != nil {
+			done()
+		}
+	})
+}
+
+// LameDuck stops taking connections, tells clients to go elsewhere, closes them
+// one by one, then stops. done is posted to the server's strand at the end.
+func (s *Server) LameDuck(done func()) {
+	s.log.Noticef("Entering lame duck mode, stop accepting new clients")
+	s.closeListener()
+	s.broker.LameDuck(s.strand, func() { s.Stop(done) })
+}
+
+// Broker has the server's connections and accounts.
+func (s *Server) Broker() *broker.Broker { return s.broker }
+
+// Monitor answers what monitoring asks.
+func (s *Server) Monitor() *monitor.Monitor { return s.monitor }
+
+// joinAddress is "host:port", with brackets around an IPv6 host.
+func joinAddress(host string, port int) string {
+	if strings.Contains(host, ":") {
+		return "[" + host + "]:" + strconv.Itoa(port)
+	}
+	return host + ":" + strconv.Itoa(port)
+}
+
+// splitAddress parts "host:port".
+func splitAddress(addr string) (string, int, error) {
+	i := strings.LastIndexByte(addr, ':')
+	if i < 0 {
+		return "", 0, fmt.Errorf("address %q has no port", addr)
+	}
+	port, err := strconv.Atoi(addr[i+1:])
+	if err != nil {
+		return "", 0, fmt.Errorf("address %q has no valid port: %w", addr, err)
+	}
+	return strings.Trim(addr[:i], "[]"), port, nil
+}
+
+// Options say how a server behaves.
+type Options = config.Options
