@@ -33,6 +33,7 @@ var _ Network = (*Real)(nil)
 // Listen implements Network.
 func (*Real) Listen(s clock.Strand, addr string, accept func(Conn)) (Listener, error) {
 	lc := net.ListenConfig{KeepAlive: -1}
+	lc.SetMultipathTCP(false)
 	nl, err := lc.Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, err
@@ -62,7 +63,10 @@ func connOver(nc net.Conn) (Conn, error) {
 		_ = nc.Close()
 		return nil, err
 	}
-	return newRealConn(t), nil
+	c := newRealConn(t)
+	t.hangup = c.hangup
+	watchHangup(t)
+	return c, nil
 }
 
 type realListener struct {

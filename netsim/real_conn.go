@@ -35,6 +35,9 @@ const (
 // past is a deadline that has passed, to wake what waits.
 var past = time.Unix(1, 0)
 
+// noDeadline is the absence of one.
+var noDeadline time.Time
+
 // realConn is a Conn over a transport. Its reader goroutine owns the transport:
 // it closes it, as the last thing but Handler.Closed.
 type realConn struct {
@@ -66,6 +69,7 @@ type realConn struct {
 	role     role
 	started  bool
 	kicked   bool // the read deadline is in the past
+	shaking  bool // the read deadline is the TLS handshake's
 	cut      bool // what is queued is to be dropped
 	flushed  bool // ending, and nobody will send any more
 	deadline bool // the write deadline is set
@@ -167,6 +171,15 @@ func (c *realConn) kick() {
 		c.kicked = true
 		c.t.setReadDeadline(past)
 	}
+}
+
+// hangup makes the reader look at its transport once more.
+func (c *realConn) hangup() {
+	c.mu.Lock()
+	if c.stop.Load()&stopEnding == 0 && !c.shaking {
+		c.kick()
+	}
+	c.mu.Unlock()
 }
 
 // setReadDeadline is for the reader: zero is none. It undoes a kick, whose

@@ -4,7 +4,6 @@ package netsim
 import (
 	"errors"
 	"os"
-	"time"
 )
 
 // shrinkAfter is how many reads in a row must fit a smaller buffer before the
@@ -46,7 +45,7 @@ func (c *realConn) await(readFn func(uintptr) bool) {
 	switch {
 	case err == nil:
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		c.setReadDeadline(time.Time{})
+		c.setReadDeadline(noDeadline)
 	default:
 		c.readErr = err
 	}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -58,7 +59,11 @@ var errAgain error = againError{}
 type socket struct {
 	nc  net.Conn
 	raw syscall.RawConn
-	fd  int // valid until close, which its users' realConn calls last
+	fd  int // valid until close, which the realConn calls when nobody sends or reads
+
+	watched bool        // hungUp is kept up to date
+	hungUp  atomic.Bool // the peer has ended its side, or both
+	hangup  func()      // called then
 }
 
 func newSocket(nc net.Conn) (*socket, error) {
@@ -123,11 +128,15 @@ func written(n int, e syscall.Errno) (int, error) {
 
 func (s *socket) awaitRead(f func(uintptr) bool) error  { return s.raw.Read(f) }
 func (s *socket) awaitWrite(f func(uintptr) bool) error { return s.raw.Write(f) }
-func (s *socket) drained() bool                         { return false }
+func (s *socket) drained() bool                         { return s.watched && !s.hungUp.Load() }
 func (s *socket) setReadDeadline(t time.Time)           { _ = s.nc.SetReadDeadline(t) }
 func (s *socket) setWriteDeadline(t time.Time)          { _ = s.nc.SetWriteDeadline(t) }
-func (s *socket) close()                                { _ = s.nc.Close() }
 func (s *socket) inProcess() bool                       { return false }
+
+func (s *socket) close() {
+	unwatchHangup(s)
+	_ = s.nc.Close()
+}
 
 func (s *socket) addrs() (local, remote string) {
 	return s.nc.LocalAddr().String(), s.nc.RemoteAddr().String()

@@ -60,10 +60,11 @@ func (c *realConn) handshake() {
 	c.mu.Lock()
 	t := c.tls
 	c.clearStop(stopTLS)
+	c.shaking = true
 	c.mu.Unlock()
 	c.dropHeld() // deliver has moved it to the link
 
-	deadline := time.Time{}
+	deadline := noDeadline
 	if t.timeout > 0 {
 		deadline = time.Now().Add(t.timeout)
 	}
@@ -92,9 +93,10 @@ func (c *realConn) handshaken(t *tlsState) {
 	c.rtls = t
 	c.mu.Lock()
 	t.ready = true
+	c.shaking = false
 	if c.stop.Load()&stopEnding == 0 {
 		c.kicked = false
-		c.t.setReadDeadline(time.Time{})
+		c.t.setReadDeadline(noDeadline)
 	}
 	c.mu.Unlock()
 	c.Flush()

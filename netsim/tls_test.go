@@ -197,10 +197,12 @@ func TestTLSBothEndsOurs(t *testing.T) {
 func TestTLSHandshakeFails(t *testing.T) {
 	server, client := tlsConfigs(t)
 	for name, peer := range map[string]func(nc *net.TCPConn){
-		"time-out":       func(*net.TCPConn) {},
-		"plain text":     func(nc *net.TCPConn) { _, _ = nc.Write([]byte("CONNECT {}\r\nPING\r\n")) },
-		"peer leaves":    func(nc *net.TCPConn) { _ = nc.CloseWrite() },
-		"no certificate": func(nc *net.TCPConn) { _ = tls.Client(nc, &tls.Config{ServerName: "server", RootCAs: client.RootCAs}).Handshake() },
+		"time-out":    func(*net.TCPConn) {},
+		"plain text":  func(nc *net.TCPConn) { _, _ = nc.Write([]byte("CONNECT {}\r\nPING\r\n")) },
+		"peer leaves": func(nc *net.TCPConn) { _ = nc.CloseWrite() },
+		"no certificate": func(nc *net.TCPConn) {
+			_ = tls.Client(nc, &tls.Config{ServerName: "server", RootCAs: client.RootCAs}).Handshake()
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			nc, c, p, s := started(t)

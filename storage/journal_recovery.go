@@ -258,21 +258,30 @@ func (r *recovery) ahead() {
 			r.fail(r.bad)
 			return
 		}
-		if !r.continues(&h) {
+		if !r.continues(&h) && !r.repeatsLast(&h) {
 			continue
 		}
 		if !r.ensure(r.scan, h.size()) {
 			return
 		}
 		if batch := r.view(r.scan, h.size()); batch != nil && intact(batch, r.j.id) {
-			if r.take(h, batch) {
-				r.step = r.walk
-				r.step()
-			}
+			r.resume(h, batch)
 			return
 		}
 	}
 	r.repair()
+}
+
+// resume goes on with a repeat behind what it covers. Between the first copy and
+// it may lie other copies, of which none was ever known to be durable.
+func (r *recovery) resume(h batchHeader, batch []byte) {
+	if r.repeatsLast(&h) {
+		r.skip(h)
+	} else if !r.take(h, batch) {
+		return
+	}
+	r.step = r.walk
+	r.step()
 }
 
 // repair makes sure that what was replayed is durable, and nothing else is there.

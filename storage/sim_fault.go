@@ -75,6 +75,9 @@ type DiskFaults struct {
 	SyncError  float64 // of a file or directory
 	ReadError  float64 // half of them leave a bad sector
 
+	// NoNoise makes torn regions hold zeros or old bytes only.
+	NoNoise bool
+
 	// CacheMiss is the probability that ReadCached has not got what is neither
 	// buffered nor unsynced.
 	CacheMiss float64

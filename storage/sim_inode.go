@@ -47,6 +47,7 @@ type nameChange struct {
 	node *inode
 	pair *nameChange // of the removing half of a rename between directories: the adding one
 	done bool        // durable
+	late bool        // a later change of the name is durable already
 }
 
 func (d *SimDisk) newInode(dir bool) *inode {
@@ -190,29 +191,31 @@ func (d *SimDisk) keepPieces(n *inode, img []byte, c change, share float64, r *r
 			cut := r.Int64N(size + 1)
 			if r.IntN(2) == 0 {
 				copy(dst[:cut], src)
-				spoil(dst[cut:], r)
+				d.spoil(dst[cut:], r)
 			} else {
 				copy(dst[cut:], src[cut:])
-				spoil(dst[:cut], r)
+				d.spoil(dst[:cut], r)
 			}
 		case r.Float64() < share:
 			copy(dst, src)
 		default:
 			d.count(FaultLostWrite, n.id)
 			if r.IntN(8) == 0 {
-				spoil(dst, r)
+				d.spoil(dst, r)
 			}
 		}
 	}
 }
 
 // spoil leaves old bytes, zeros or noise.
-func spoil(p []byte, r *rand.Rand) {
+func (d *SimDisk) spoil(p []byte, r *rand.Rand) {
 	switch r.IntN(3) {
 	case 0:
 		clear(p)
 	case 1:
-		noise(p, r)
+		if !d.faults.NoNoise {
+			noise(p, r)
+		}
 	}
 }
 
@@ -241,43 +244,59 @@ func (d *SimDisk) halfSync(n *inode) {
 	}
 }
 
-// rebind applies a name change to a directory's durable names.
+// rebind applies a name change to a directory's durable names. Earlier changes
+// that bound the same names are then too late to do so.
 func (c *nameChange) rebind() {
 	c.done = true
 	names := c.dir.durable
-	switch {
-	case c.add:
-		if c.from != "" {
-			//lockstep:ordered each entry is judged by itself
-			for name, node := range names {
-				if node == c.node {
-					delete(names, name)
-				}
+	for _, e := range c.dir.pending {
+		if e.seq < c.seq && (e.name == c.name || e.name == c.from) {
+			e.late = true
+		}
+	}
+	if c.from != "" {
+		//lockstep:ordered each entry is judged by itself
+		for name, node := range names {
+			if node == c.node {
+				delete(names, name)
 			}
 		}
+	}
+	switch {
+	case c.add && !c.late:
 		names[c.name] = c.node
-	case names[c.name] == c.node:
+	case !c.add && names[c.name] == c.node:
 		delete(names, c.name)
 	}
 }
 
-// syncNames makes a directory's changes durable. Of a rename between directories
-// the new name always becomes durable first.
-func (n *inode) syncNames(keep func() bool) {
-	rest := n.pending[:0]
-	for _, c := range n.pending {
-		switch {
-		case c.done:
-		case keep():
-			if c.pair != nil && !c.pair.done {
-				c.pair.rebind()
+// commit makes a change durable, after what it cannot go without: the new name
+// of a rename between directories, and the moving away of a file whose name it
+// takes. Otherwise a durable file could be left without a name. earlier holds the
+// changes before it that may not be durable.
+func (c *nameChange) commit(earlier []*nameChange) {
+	if c.pair != nil && !c.pair.done {
+		c.pair.commit(earlier)
+	}
+	if there := c.dir.durable[c.name]; c.add && !c.late && there != nil && there != c.node {
+		for _, e := range earlier {
+			moves := e.from == c.name || !e.add && e.pair != nil && e.name == c.name
+			if !e.done && e != c && e.seq < c.seq && e.dir == c.dir && e.node == there && moves {
+				e.commit(earlier)
 			}
-			c.rebind()
-		default:
-			rest = append(rest, c)
 		}
 	}
-	n.pending = rest
+	c.rebind()
+}
+
+// syncNames makes those of a directory's changes durable that keep chooses.
+func (n *inode) syncNames(keep func() bool) {
+	for _, c := range n.pending {
+		if !c.done && keep() {
+			c.commit(n.pending)
+		}
+	}
+	n.pending = slices.DeleteFunc(n.pending, func(c *nameChange) bool { return c.done })
 }
 
 func always() bool { return true }
@@ -295,8 +314,11 @@ func (d *SimDisk) settleNames(share float64) {
 		switch {
 		case c.done:
 		case d.crash.Float64() < share && (c.pair == nil || c.pair.done):
-			c.rebind()
-		default:
+			c.commit(all)
+		}
+	}
+	for _, c := range all {
+		if !c.done {
 			d.count(FaultLostName, c.node.id)
 		}
 	}

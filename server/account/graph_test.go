@@ -257,6 +257,8 @@ func TestServiceImportSubscription(t *testing.T) {
 	require.True(t, i.Subscription().Closed())
 	require.Equal(t, 1, b.TotalSubs())
 	require.Error(t, b.SetServiceImportSharing(a, "svc.x", true))
+	require.NoError(t, b.SetServiceImportSharing(a, "svc.*", true), "again")
+	require.Same(t, shared, b.Graph().ServiceImports[0])
 
 	require.True(t, b.RemoveServiceImport(a, "mine.*"))
 	require.False(t, b.RemoveServiceImport(a, "mine.*"))
@@ -283,4 +285,21 @@ func TestConnectionLimit(t *testing.T) {
 	require.True(t, a.AddConnection())
 	require.Equal(t, 2, a.NumConnections())
 	require.EqualValues(t, 3, a.TotalConnections())
+}
+
+func TestSharingIsOfTheNewestImport(t *testing.T) {
+	a, b, _ := three()
+	require.NoError(t, a.AddServiceExport("svc.*.*", nil))
+	require.NoError(t, b.AddServiceImport(a, "svc.*.*", "svc.*.*"))
+	require.NoError(t, b.AddServiceImport(a, "other.$2.$1", "svc.*.*"))
+	shared := func() (out []bool) {
+		for _, i := range b.Graph().ServiceImports {
+			out = append(out, i.Share)
+		}
+		return out
+	}
+	require.NoError(t, b.SetServiceImportSharing(a, "svc.*.*", true))
+	require.Equal(t, []bool{false, true}, shared())
+	require.NoError(t, b.SetServiceImportSharing(a, "other.$2.$1", false))
+	require.Equal(t, []bool{false, false}, shared())
 }

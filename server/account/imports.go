@@ -188,30 +188,39 @@ func remotePattern(to string) string {
 }
 
 // SetServiceImportSharing sets whether the service at to in destination learns who
-// asks; to is the subject there, or the one here.
+// asks. To is the subject there, of several imports of it the newest is meant; or
+// else the subject here.
 func (a *Account) SetServiceImportSharing(destination *Account, to string, allow bool) error {
 	topology.Lock()
 	defer topology.Unlock()
-	found := false
-	for _, was := range a.graph.Load().ServiceImports {
-		if was.Account != destination || was.To != to && was.From != to {
-			continue
-		}
-		found = true
-		if was.Share == allow {
-			continue
-		}
-		now := *was
-		now.Share = allow
-		now.sub = &Subscription{Subject: now.From, Service: &now}
-		a.change(func(g *Graph) { g.ServiceImports = replaced(g.ServiceImports, was, &now) })
-		a.insert(now.sub)
-		a.dropSubscription(was.sub)
-	}
-	if !found {
+	was := a.findServiceImport(destination, remotePattern(to))
+	switch {
+	case was == nil:
 		return fmt.Errorf("service import of %q from account %q not found", to, destination)
+	case was.Share == allow:
+		return nil
 	}
+	now := *was
+	now.Share = allow
+	now.sub = &Subscription{Subject: now.From, Service: &now}
+	a.change(func(g *Graph) { g.ServiceImports = replaced(g.ServiceImports, was, &now) })
+	a.insert(now.sub)
+	a.dropSubscription(was.sub)
 	return nil
+}
+
+func (a *Account) findServiceImport(destination *Account, subj string) *ServiceImport {
+	var local *ServiceImport
+	for _, i := range slices.Backward(a.graph.Load().ServiceImports) {
+		switch {
+		case i.Account != destination:
+		case i.To == subj:
+			return i
+		case i.From == subj:
+			local = i
+		}
+	}
+	return local
 }
 
 // RemoveServiceImport ends the import of the local subject from destination and

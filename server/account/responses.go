@@ -44,6 +44,7 @@ type Response struct {
 	LastUsed  time.Duration  // monotonic: of the request, then of the last response
 	Data      any            // the broker's
 
+	subject   [replySubject]byte
 	token     replyToken
 	threshold time.Duration
 	deadline  time.Duration // not after LastUsed+threshold; orders the heap
@@ -53,11 +54,14 @@ type Response struct {
 	older     *Response
 }
 
-// Subject is what the service sees as the reply subject; prefix is the table's.
-func (r *Response) subject(prefix replyToken) string {
-	b := make([]byte, 0, replySubject)
-	b = append(append(b, replyPrefix...), prefix[:]...)
-	return string(append(append(b, '.'), r.token[:]...))
+// Subject is what the service sees as the reply subject. It must not be changed.
+func (r *Response) Subject() []byte { return r.subject[:] }
+
+func (r *Response) name(prefix, token replyToken) {
+	r.token = token
+	b := append(append(r.subject[:0], replyPrefix...), prefix[:]...)
+	copy(r.subject[len(b):], ".")
+	copy(r.subject[len(b)+1:], token[:])
 }
 
 // requestor has the open responses of one requesting account, oldest first.
@@ -87,10 +91,9 @@ type Responses struct {
 // Responses is the table of open service responses of this exporting account.
 func (a *Account) Responses() *Responses { return &a.responses }
 
-// Add opens the way back for a request of requestor with the given reply subject
-// that came through si, and returns the reply subject for the service. The time is
-// monotonic.
-func (t *Responses) Add(requestor *Account, reply string, si *ServiceImport, now time.Duration, rnd *rand.Rand, data any) string {
+// Open opens the way back for a request of requestor with the given reply subject
+// that came through si. The time is monotonic; data is the caller's.
+func (t *Responses) Open(requestor *Account, reply string, si *ServiceImport, now time.Duration, rnd *rand.Rand, data any) *Response {
 	r := &Response{
 		Requestor: requestor, Reply: reply, Import: si, LastUsed: now, Data: data,
 		threshold: si.Export.Current().Threshold,
@@ -99,15 +102,22 @@ func (t *Responses) Add(requestor *Account, reply string, si *ServiceImport, now
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.subscribe(rnd)
-	for r.token = newReplyToken(rnd); t.open[r.token] != nil; {
-		r.token = newReplyToken(rnd)
+	token := newReplyToken(rnd)
+	for t.open[token] != nil {
+		token = newReplyToken(rnd)
 	}
+	r.name(t.prefix, token)
 	t.seq++
 	r.seq = t.seq
-	t.open[r.token] = r
+	t.open[token] = r
 	t.push(r)
 	t.enlist(r)
-	return r.subject(t.prefix)
+	return r
+}
+
+// Add is Open for those who need but the reply subject for the service.
+func (t *Responses) Add(requestor *Account, reply string, si *ServiceImport, now time.Duration, rnd *rand.Rand, data any) string {
+	return string(t.Open(requestor, reply, si, now, rnd, data).Subject())
 }
 
 // subscribe draws the prefix if need be, and puts the internal subscription for
@@ -280,7 +290,7 @@ func (t *Responses) List() []OpenResponse {
 	slices.SortFunc(list, func(a, b *Response) int { return cmp.Compare(a.seq, b.seq) })
 	out := make([]OpenResponse, len(list))
 	for i, r := range list {
-		out[i] = OpenResponse{Subject: r.subject(t.prefix), Requestor: r.Requestor.Name, Reply: r.Reply}
+		out[i] = OpenResponse{Subject: string(r.subject[:]), Requestor: r.Requestor.Name, Reply: r.Reply}
 	}
 	return out
 }

@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"crypto/tls"
 	"errors"
 
 	"github.com/lockstepmq/lockstep/server/account"
@@ -204,9 +203,4 @@ func (c *Client) renewShadows() {
 	for _, s := range subs {
 		c.addShadows(s)
 	}
-}
-
-// pinned tells whether a peer's certificate is among those that are pinned.
-func pinned(o *config.Options, state *tls.ConnectionState) bool {
-	return len(o.TLSPinnedCerts) == 0 || config.MatchesPinned(o.TLSPinnedCerts, state)
 }

@@ -258,6 +258,10 @@ func (c *Client) stageMessage(s *stage, sub *account.Subscription, m *message, c
 		need += len(payload)
 	}
 	if cap(s.buf)-len(s.buf) < need {
+		if len(s.buf)+need > stageMax {
+			c.flushStage(s)
+			s.empty()
+		}
 		s.buf = c.b.buffers.grow(s.buf, need)
 	}
 	before := len(s.buf)

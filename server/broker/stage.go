@@ -13,6 +13,8 @@ const (
 	lendMin   = 2048    // payloads from here on are sent from the read buffer, not copied
 	stagedMax = 1 << 20 // bytes
 
+	stageMax = 64 << 10 // bytes encoded for one receiver before they are handed over
+
 	recordsKeep = 2048 // records whose space a stage keeps between batches
 )
 
@@ -71,19 +73,24 @@ func (s *stage) vectors(dst [][]byte, from, to, fromExt, toExt int) [][]byte {
 	return dst
 }
 
-// reset empties the stage and gives its buffer back.
-func (s *stage) reset(pool *bufferPool) {
-	pool.put(s.buf)
-	s.buf = nil
+// empty forgets what was handed over, and keeps the buffer.
+func (s *stage) empty() {
+	s.buf = s.buf[:0]
 	clear(s.ext)
 	s.ext = s.ext[:0]
 	if cap(s.recs) > recordsKeep {
 		s.recs = nil
-	} else {
-		clear(s.recs)
-		s.recs = s.recs[:0]
+		return
 	}
-	s.touched = false
+	clear(s.recs)
+	s.recs = s.recs[:0]
+}
+
+// reset empties the stage at the end of a batch and gives its buffer back.
+func (s *stage) reset(pool *bufferPool) {
+	pool.put(s.buf)
+	s.empty()
+	s.buf, s.touched = nil, false
 }
 
 // bufferPool keeps staging buffers between batches, by size class. It is shared
@@ -92,7 +99,7 @@ type bufferPool struct {
 	classes [len(classSizes)]bufferClass
 }
 
-var classSizes = [...]int{1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10}
+var classSizes = [...]int{1 << 10, 4 << 10, 16 << 10, 64 << 10}
 
 // classKeep bounds what each class keeps, in bytes.
 const classKeep = 8 << 20
@@ -146,8 +153,7 @@ func (p *bufferPool) grow(b []byte, n int) []byte {
 	}
 	want := len(b) + n
 	if b != nil {
-		want = max(want, 4*cap(b))
-		want = min(want, max(len(b)+n, classSizes[len(classSizes)-1]))
+		want = max(want, min(4*cap(b), classSizes[len(classSizes)-1]))
 	}
 	next := append(p.get(want), b...)
 	p.put(b)

@@ -158,9 +158,11 @@ type Options struct {
 
 	// tlsOpts is what TLSConfig was built from, for reloads and messages.
 	tlsOpts *TLSConfigOpts
-	// inFile and inFlags name the fields that the file or the command line set, so
-	// that an explicit zero is not taken for an absent value.
-	inFile, inFlags map[string]bool
+	// inFile names the fields that the file set, so that an explicit zero is not taken
+	// for an absent value.
+	inFile map[string]bool
+	// flags are what the command line said, to be laid over the file again on a reload.
+	flags *commandLine
 	// warnings are what reading the file complained about without refusing it.
 	warnings []error
 }
@@ -180,7 +182,7 @@ const (
 	WriteTimeoutPolicyRetry
 )
 
-// String returns the word of the configuration file for p.
+// String returns the word of the configuration file for p; the default has none.
 func (p WriteTimeoutPolicy) String() string {
 	switch p {
 	case WriteTimeoutPolicyClose:
@@ -188,7 +190,7 @@ func (p WriteTimeoutPolicy) String() string {
 	case WriteTimeoutPolicyRetry:
 		return "retry"
 	}
-	return "default"
+	return ""
 }
 
 // Warnings returns what reading the configuration complained about without refusing
@@ -211,7 +213,7 @@ func (o *Options) Clone() *Options {
 	c.Metadata = maps.Clone(o.Metadata)
 	c.Accounts = slices.Clone(o.Accounts)
 	c.TLSPinnedCerts = maps.Clone(o.TLSPinnedCerts)
-	c.inFile, c.inFlags = maps.Clone(o.inFile), maps.Clone(o.inFlags)
+	c.inFile = maps.Clone(o.inFile)
 	c.warnings = slices.Clone(o.warnings)
 	if o.TLSConfig != nil {
 		c.TLSConfig = o.TLSConfig.Clone()

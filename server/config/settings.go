@@ -150,13 +150,16 @@ func (d *decoder) writeTimeout(_ string, v *lang.Value) {
 	if !ok {
 		return
 	}
-	for _, p := range []WriteTimeoutPolicy{WriteTimeoutPolicyDefault, WriteTimeoutPolicyClose, WriteTimeoutPolicyRetry} {
-		if word == p.String() {
-			d.o.WriteTimeout = p
-			return
-		}
+	switch word {
+	case "default":
+		d.o.WriteTimeout = WriteTimeoutPolicyDefault
+	case "close":
+		d.o.WriteTimeout = WriteTimeoutPolicyClose
+	case "retry":
+		d.o.WriteTimeout = WriteTimeoutPolicyRetry
+	default:
+		d.add(v.Pos, "write_timeout must be 'default', 'close' or 'retry'")
 	}
-	d.add(v.Pos, "write_timeout must be 'default', 'close' or 'retry'")
 }
 
 func (d *decoder) lameDuckDuration(key string, v *lang.Value) {

@@ -1,8 +1,10 @@
 package config
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -177,4 +179,18 @@ func loadCertificates(cfg *tls.Config, o *TLSConfigOpts) error {
 		cfg.Certificates = append(cfg.Certificates, cert)
 	}
 	return nil
+}
+
+// MatchesPinned tells whether the certificate that the peer presented is one of those
+// pinned: by the lower-case hex SHA-256 of its public key. An empty set admits all.
+func MatchesPinned(pinned PinnedCertSet, state *tls.ConnectionState) bool {
+	if len(pinned) == 0 {
+		return true
+	}
+	if state == nil || len(state.PeerCertificates) == 0 {
+		return false
+	}
+	sum := sha256.Sum256(state.PeerCertificates[0].RawSubjectPublicKeyInfo)
+	_, ok := pinned[hex.EncodeToString(sum[:])]
+	return ok
 }

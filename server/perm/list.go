@@ -21,11 +21,20 @@ type list struct {
 }
 
 type node struct {
-	next      map[string]*node // by literal token
+	few       []child          // by literal token, while they are few
+	many      map[string]*node // by literal token, otherwise
 	one       *node            // "*"
 	here      leaf             // entries that end here
 	remainder leaf             // entries that end in ">" here
 }
+
+type child struct {
+	token string
+	node  *node
+}
+
+// fewMax is how many children are looked through one by one rather than hashed.
+const fewMax = 8
 
 type leaf struct {
 	plain  bool
@@ -53,15 +62,7 @@ func (l *list) add(e entry) {
 			}
 			n = n.one
 		default:
-			child := n.next[token]
-			if child == nil {
-				if n.next == nil {
-					n.next = make(map[string]*node)
-				}
-				child = &node{}
-				n.next[token] = child
-			}
-			n = child
+			n = n.grow(token)
 		}
 		last = &n.here
 		return true
@@ -73,20 +74,65 @@ func (l *list) add(e entry) {
 	}
 }
 
+// literal gives the child of a literal token; nil without one.
+func (n *node) literal(token string) *node {
+	if n.many != nil {
+		return n.many[token]
+	}
+	for i := range n.few {
+		if n.few[i].token == token {
+			return n.few[i].node
+		}
+	}
+	return nil
+}
+
+// grow gives the child of a literal token, which it makes if there is none.
+func (n *node) grow(token string) *node {
+	if c := n.literal(token); c != nil {
+		return c
+	}
+	c := &node{}
+	switch {
+	case n.many != nil:
+		n.many[token] = c
+	case len(n.few) < fewMax:
+		n.few = append(n.few, child{token, c})
+	default:
+		n.many = map[string]*node{token: c}
+		for _, f := range n.few {
+			n.many[f.token] = f.node
+		}
+		n.few = nil
+	}
+	return c
+}
+
 // match collects the entries that match s, whose tokens are plain text. A subject
 // with an empty token matches nothing.
 func (l *list) match(s, queue string) (m match) {
-	if s == "" || s[0] == '.' || s[len(s)-1] == '.' || strings.Contains(s, "..") {
-		return match{}
+	if hasTokens(s) {
+		l.root.match(s, queue, &m)
 	}
-	l.root.match(s, queue, &m)
 	return m
+}
+
+// hasTokens tells whether s has no empty token.
+func hasTokens(s string) bool {
+	before := byte('.')
+	for i := range len(s) {
+		if s[i] == '.' && before == '.' {
+			return false
+		}
+		before = s[i]
+	}
+	return before != '.'
 }
 
 func (n *node) match(s, queue string, m *match) {
 	n.remainder.match(queue, m)
 	token, rest, more := strings.Cut(s, ".")
-	for _, child := range [...]*node{n.next[token], n.one} {
+	for _, child := range [...]*node{n.literal(token), n.one} {
 		switch {
 		case child == nil:
 		case more:

@@ -57,7 +57,7 @@ func TestBagAgainstModel(t *testing.T) {
 			},
 			"": func(t *rapid.T) {
 				versions = append(versions, version{b, slices.Clone(m)})
-				for _, v := range versions {
+				for _, v := range versions[max(0, len(versions)-5):] {
 					require.Equal(t, len(v.model), v.bag.size)
 					require.True(t, slices.Equal(v.model, v.bag.all()))
 				}

@@ -21,8 +21,9 @@ func fold(a, b uint64) uint64 {
 // gives the same hash in every process: nothing that is replayed may differ.
 func hash64(seed uint64, b []byte) uint64 {
 	h, n := seed^hashKey0, uint64(len(b))
+	key := hashKey1 ^ bits.RotateLeft64(seed, 32) // no bytes are known to cancel it
 	for len(b) > 16 {
-		h = fold(binary.LittleEndian.Uint64(b)^hashKey1, binary.LittleEndian.Uint64(b[8:])^h)
+		h = fold(binary.LittleEndian.Uint64(b)^key, binary.LittleEndian.Uint64(b[8:])^h)
 		b = b[16:]
 	}
 	var lo, hi uint64
@@ -34,7 +35,7 @@ func hash64(seed uint64, b []byte) uint64 {
 	case m > 0:
 		lo = uint64(b[0])<<16 | uint64(b[m>>1])<<8 | uint64(b[m-1])
 	}
-	return fold(fold(lo^hashKey1, hi^h)^n, hashKey2)
+	return fold(fold(lo^key, hi^h)^n, hashKey2)
 }
 
 // view lets the bytes of s be read without a copy. They must not be written.

@@ -27,6 +27,19 @@ func (m modelIndex) find(subject, queue string, value int) int {
 	})
 }
 
+var remembrance = map[[2]string]bool{}
+
+// remembered is modelMatches, once for each pair: tests of the index are serial.
+func remembered(literal, pattern string) bool {
+	key := [2]string{literal, pattern}
+	match, known := remembrance[key]
+	if !known {
+		match = modelMatches(literal, pattern)
+		remembrance[key] = match
+	}
+	return match
+}
+
 // rank orders patterns that match the same subject as the trie visits them.
 func rank(pattern string) string {
 	if modelLiteral(pattern) {
@@ -49,7 +62,7 @@ func rank(pattern string) string {
 func (m modelIndex) match(subject string) (plain []int, groups []Group[int]) {
 	var hits modelIndex
 	for _, s := range m {
-		if modelMatches(subject, s.subject) {
+		if remembered(subject, s.subject) {
 			hits = append(hits, s)
 		}
 	}
@@ -66,7 +79,7 @@ func (m modelIndex) reverse(pattern string) (plain []int, groups []Group[int]) {
 	universe := modelUniverse()
 	var hits modelIndex
 	for _, s := range m {
-		if slices.ContainsFunc(universe, func(u string) bool { return modelMatches(u, pattern) && modelMatches(u, s.subject) }) {
+		if slices.ContainsFunc(universe, func(u string) bool { return remembered(u, pattern) && remembered(u, s.subject) }) {
 			hits = append(hits, s)
 		}
 	}
@@ -100,7 +113,6 @@ func (m modelIndex) grouped() (plain []int, groups []Group[int]) {
 }
 
 func requireResult(t require.TestingT, plain []int, groups []Group[int], r *Result[int], about string) {
-	require.Equal(t, len(plain), len(r.Plain), about)
 	require.True(t, slices.Equal(plain, r.Plain), "%s: want %v got %v", about, plain, r.Plain)
 	require.Equal(t, len(groups), len(r.Groups), about)
 	for i := range groups {
@@ -112,6 +124,10 @@ func requireResult(t require.TestingT, plain []int, groups []Group[int], r *Resu
 func TestIndexAgainstModel(t *testing.T) {
 	universe := modelUniverse()[:39] // up to three tokens
 	universe = append(universe, "a.*", "a.>", "*", ">", "a..b", "", "a.", "a.b.a.b")
+	everything := make([]int, len(universe))
+	for i := range everything {
+		everything[i] = i
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		x := NewIndexSeeded[int](rapid.Uint64Range(0, 3).Draw(t, "seed"))
 		var m modelIndex
@@ -145,7 +161,7 @@ func TestIndexAgainstModel(t *testing.T) {
 				insert(modelSub{subject(t), queue(t), int32(rapid.IntRange(1, 3).Draw(t, "weight")), value(t)})
 			},
 			"insert many": func(t *rapid.T) {
-				s, q, n := subject(t), queue(t), rapid.IntRange(100, 200).Draw(t, "n")
+				s, q, n := subject(t), queue(t), rapid.IntRange(40, 150).Draw(t, "n")
 				for i := range n {
 					insert(modelSub{s, q, 1, 10 + i})
 				}
@@ -186,7 +202,8 @@ func TestIndexAgainstModel(t *testing.T) {
 			},
 			"": func(t *rapid.T) {
 				require.Equal(t, len(m), x.Len())
-				for i, s := range universe {
+				for _, i := range rapid.Permutation(everything).Draw(t, "subjects")[:8] {
+					s := universe[i]
 					plain, groups := m.match(s)
 					if c := &cache[i]; x.Fresh(c) {
 						requireResult(t, plain, groups, c, "cached "+s)
@@ -204,7 +221,7 @@ func TestIndexAgainstModel(t *testing.T) {
 
 // Many subjects, so that tables, shards and counters grow and shrink.
 func TestIndexGrowsAndShrinks(t *testing.T) {
-	const n = 6000
+	const n = 6001 // not a multiple of 7
 	x := NewIndex[int]()
 	var r, early, earlyPattern Result[int]
 	x.Match([]byte("s.1"), &early)
@@ -228,13 +245,9 @@ func TestIndexGrowsAndShrinks(t *testing.T) {
 	}
 	for i := range n {
 		literal, pattern := name((i * 7) % n)
-		require.True(t, x.Remove(literal, "", (i*7)%n) || i*7 >= n && i%(n/7) >= 0 && !x.HasInterest([]byte(literal)))
-		x.Remove(pattern, "q", (i*7)%n)
-	}
-	for i := range n {
-		literal, pattern := name(i)
-		x.Remove(literal, "", i)
-		x.Remove(pattern, "q", i)
+		require.True(t, x.Remove(literal, "", (i*7)%n), literal)
+		require.True(t, x.Remove(pattern, "q", (i*7)%n), pattern)
+		require.False(t, x.HasInterest([]byte(literal)))
 	}
 	require.Zero(t, x.Len())
 	require.Nil(t, x.root.Load())

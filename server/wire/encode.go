@@ -74,6 +74,10 @@ func AppendSize(dst []byte, n int) []byte {
 	case uint(n) < 10000:
 		high, low := n/100, n%100
 		return append(dst, pairs[2*high], pairs[2*high+1], pairs[2*low], pairs[2*low+1])
+	case uint(n) < 100_000_000:
+		dst = AppendSize(dst, n/10000)
+		high, low := n%10000/100, n%100
+		return append(dst, pairs[2*high], pairs[2*high+1], pairs[2*low], pairs[2*low+1])
 	}
 	return strconv.AppendInt(dst, int64(n), 10)
 }

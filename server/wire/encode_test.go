@@ -36,11 +36,11 @@ func TestEncoders(t *testing.T) {
 }
 
 func TestAppendSize(t *testing.T) {
-	for _, n := range []int{0, 9, 10, 99, 100, 999, 1000, 9999, 10000, 1 << 20, math.MaxInt, -1} {
+	for _, n := range []int{0, 9, 10, 99, 100, 999, 1000, 9999, 10000, 99999, 100000, 1 << 20, 99999999, 100000000, math.MaxInt, -1} {
 		require.Equal(t, strconv.Itoa(n), string(AppendSize(nil, n)))
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		n := rapid.IntRange(0, 200_000).Draw(t, "n")
+		n := rapid.IntRange(0, 200_000_000).Draw(t, "n")
 		require.Equal(t, strconv.Itoa(n), string(AppendSize(nil, n)))
 	})
 }

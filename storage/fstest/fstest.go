@@ -7,13 +7,17 @@
 package fstest
 
 import (
-	"testing"
-
 	"github.com/stretchr/testify/require"
 
 	"github.com/lockstepmq/lockstep/clock"
 	"github.com/lockstepmq/lockstep/storage"
 )
+
+// TB is what the helpers need of a test, rapid's included.
+type TB interface {
+	require.TestingT
+	Helper()
+}
 
 // World is a file system with a way to wait for it.
 type World struct {
@@ -85,7 +89,7 @@ func (w World) ReadAt(f storage.File, p []byte, off int64) (n int, err error) {
 }
 
 // MustOpen fails the test when the file does not open.
-func (w World) MustOpen(t testing.TB, name string, flags storage.OpenFlag) storage.File {
+func (w World) MustOpen(t TB, name string, flags storage.OpenFlag) storage.File {
 	t.Helper()
 	f, err := w.Open(name, flags)
 	require.NoError(t, err)
@@ -94,7 +98,7 @@ func (w World) MustOpen(t testing.TB, name string, flags storage.OpenFlag) stora
 }
 
 // MustRead fails the test when the file cannot be read as a whole.
-func (w World) MustRead(t testing.TB, f storage.File) []byte {
+func (w World) MustRead(t TB, f storage.File) []byte {
 	t.Helper()
 	p := make([]byte, f.Size())
 	n, err := w.ReadAt(f, p, 0)
@@ -104,7 +108,7 @@ func (w World) MustRead(t testing.TB, f storage.File) []byte {
 }
 
 // Names lists the names in a directory, those of directories with a slash.
-func (w World) Names(t testing.TB, dir string) []string {
+func (w World) Names(t TB, dir string) []string {
 	t.Helper()
 	entries, err := w.List(dir)
 	require.NoError(t, err)
