@@ -36,9 +36,12 @@ MODULES := $(patsubst %/go.mod,%,$(wildcard */go.mod */*/go.mod */*/*/go.mod))
 run: build ## Build and run the server (ARGS="-p 4333 -m 8222")
 	bin/lockstep $(ARGS)
 
+# The revision that INFO states, where there is one.
+COMMIT := $(shell git rev-parse --short=7 HEAD 2>/dev/null)
+
 .PHONY: build
 build: ## Build bin/lockstep and bin/lockstep-sim
-	$(GO) build -trimpath -o bin/ ./cmd/lockstep ./cmd/lockstep-sim
+	$(GO) build -trimpath -ldflags '-X github.com/lockstepmq/lockstep/server.gitCommit=$(COMMIT)' -o bin/ ./cmd/lockstep ./cmd/lockstep-sim
 
 .PHONY: test
 test: ## Run all tests; needs Go and make alone

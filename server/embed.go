@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/lockstepmq/lockstep/netsim"
+	"github.com/lockstepmq/lockstep/server/config"
 )
 
 // shell is the state of the facade: what exists only in the real world.
@@ -16,7 +17,7 @@ type shell struct {
 	http    *httpServers
 	done    chan struct{} // closed when the server has stopped
 	ready   chan struct{} // closed when listeners are up
-	logs    *logFiles
+	reload  func(*Server, *config.ReloadPlan) error
 }
 
 // New makes a server as NewServer does, and panics when the options are wrong.

@@ -32,6 +32,7 @@ func NewServer(o *Options) (*Server, error) {
 	}
 	s.shell = shell{
 		network: network, http: &httpServers{}, done: make(chan struct{}), ready: make(chan struct{}),
+		reload: reloadFiles,
 	}
 	return s, nil
 }
@@ -158,8 +159,8 @@ func (s *Server) banner() {
 func (s *Server) writeFiles() error {
 	o := s.getOpts()
 	if o.PidFile != "" {
-		if err := os.WriteFile(o.PidFile, []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
-			return fmt.Errorf("could not write pid file: %w", err)
+		if err := writePid(o.PidFile); err != nil {
+			return err
 		}
 	}
 	if o.PortsFileDir == "" {

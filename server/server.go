@@ -58,6 +58,8 @@ type Server struct {
 	loaded  atomic.Int64 // wall nanoseconds of the last configuration load
 	shell   shell        // what only the real world has
 
+	reloading sync.Mutex // one reload at a time
+
 	mu       sync.Mutex
 	listener netsim.Listener
 	running  bool
@@ -143,18 +145,15 @@ func (s *Server) Listen() error {
 		l.Close()
 		return err
 	}
-	host := o.Host
-	advertised := broker.Address{Host: host, Port: bound}
-	if o.ClientAdvertise != "" {
-		if advertised, err = advertise(o.ClientAdvertise, bound); err != nil {
-			l.Close()
-			return err
-		}
-	}
-	s.broker.SetAddress(advertised)
 	s.mu.Lock()
 	s.listener = l
 	s.mu.Unlock()
+	advertised, err := s.advertised(o)
+	if err != nil {
+		l.Close()
+		return err
+	}
+	s.broker.SetAddress(advertised)
 	s.log.Noticef("Listening for client connections on %s", joinAddress(o.Host, bound))
 	if o.ProxyProtocol {
 		s.log.Noticef("PROXY protocol enabled for client connections")
@@ -271,6 +270,3 @@ func splitAddress(addr string) (string, int, error) {
 	}
 	return strings.Trim(addr[:i], "[]"), port, nil
 }
-
-// Options say how a server behaves.
-type Options = config.Options

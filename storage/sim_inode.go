@@ -47,7 +47,9 @@ type nameChange struct {
 	node *inode
 	pair *nameChange // of the removing half of a rename between directories: the adding one
 	done bool        // durable
-	late bool        // a later change of the name is durable already
+	late bool        // a later change of name is durable already
+	// fromLate: a later change of from is durable already.
+	fromLate bool
 }
 
 func (d *SimDisk) newInode(dir bool) *inode {
@@ -244,45 +246,51 @@ func (d *SimDisk) halfSync(n *inode) {
 	}
 }
 
-// rebind applies a name change to a directory's durable names. Earlier changes
-// that bound the same names are then too late to do so.
+// rebind applies a name change to a directory's durable names. Earlier changes of
+// the same names are then too late to have any effect on them.
 func (c *nameChange) rebind() {
 	c.done = true
-	names := c.dir.durable
 	for _, e := range c.dir.pending {
-		if e.seq < c.seq && (e.name == c.name || e.name == c.from) {
-			e.late = true
+		if e.seq < c.seq {
+			e.late = e.late || e.name == c.name || e.name == c.from
+			e.fromLate = e.fromLate || e.from == c.name || e.from == c.from
 		}
 	}
-	if c.from != "" {
-		//lockstep:ordered each entry is judged by itself
-		for name, node := range names {
-			if node == c.node {
-				delete(names, name)
-			}
-		}
+	names := c.dir.durable
+	if c.from != "" && !c.fromLate && names[c.from] == c.node {
+		delete(names, c.from)
 	}
 	switch {
-	case c.add && !c.late:
+	case c.late:
+	case !c.add:
+		if names[c.name] == c.node {
+			delete(names, c.name)
+		}
+	default:
+		if c.from != "" { // an earlier rename that is not durable may have left another name
+			//lockstep:ordered each entry is judged by itself
+			for name, node := range names {
+				if node == c.node {
+					delete(names, name)
+				}
+			}
+		}
 		names[c.name] = c.node
-	case !c.add && names[c.name] == c.node:
-		delete(names, c.name)
 	}
 }
 
 // commit makes a change durable, after what it cannot go without: the new name
 // of a rename between directories, and the moving away of a file whose name it
-// takes. Otherwise a durable file could be left without a name. earlier holds the
-// changes before it that may not be durable.
-func (c *nameChange) commit(earlier []*nameChange) {
+// takes. Otherwise a durable file could be left without a name.
+func (c *nameChange) commit() {
 	if c.pair != nil && !c.pair.done {
-		c.pair.commit(earlier)
+		c.pair.commit()
 	}
 	if there := c.dir.durable[c.name]; c.add && !c.late && there != nil && there != c.node {
-		for _, e := range earlier {
+		for _, e := range c.dir.pending {
 			moves := e.from == c.name || !e.add && e.pair != nil && e.name == c.name
-			if !e.done && e != c && e.seq < c.seq && e.dir == c.dir && e.node == there && moves {
-				e.commit(earlier)
+			if !e.done && e != c && e.seq < c.seq && e.node == there && moves {
+				e.commit()
 			}
 		}
 	}
@@ -293,7 +301,7 @@ func (c *nameChange) commit(earlier []*nameChange) {
 func (n *inode) syncNames(keep func() bool) {
 	for _, c := range n.pending {
 		if !c.done && keep() {
-			c.commit(n.pending)
+			c.commit()
 		}
 	}
 	n.pending = slices.DeleteFunc(n.pending, func(c *nameChange) bool { return c.done })
@@ -306,7 +314,6 @@ func (d *SimDisk) settleNames(share float64) {
 	var all []*nameChange
 	for _, n := range d.allDirs() {
 		all = append(all, n.pending...)
-		n.pending = nil
 	}
 	//lockstep:total sequence numbers are unique
 	slices.SortFunc(all, func(a, b *nameChange) int { return cmp.Compare(a.seq, b.seq) })
@@ -314,7 +321,7 @@ func (d *SimDisk) settleNames(share float64) {
 		switch {
 		case c.done:
 		case d.crash.Float64() < share && (c.pair == nil || c.pair.done):
-			c.commit(all)
+			c.commit()
 		}
 	}
 	for _, c := range all {
@@ -323,7 +330,7 @@ func (d *SimDisk) settleNames(share float64) {
 		}
 	}
 	for _, n := range d.allDirs() {
-		n.names = maps.Clone(n.durable)
+		n.names, n.pending = maps.Clone(n.durable), nil
 	}
 }
 

@@ -34,7 +34,7 @@ type DuplicateServiceImportError struct {
 }
 
 func (e *DuplicateServiceImportError) Error() string {
-	return fmt.Sprintf("Duplicate service import subject %q, previously used in import for account %q, subject %q",
+	return fmt.Sprintf("duplicate service import subject %q, previously used in import for account %q, subject %q",
 		e.Subject, e.Account, e.To)
 }
 

@@ -16,7 +16,7 @@ type Export struct {
 	// Accounts that may import it, sorted by name; nil is public.
 	Accounts []string
 	// TokenPosition, from 1, names the `*` token that must be the importing
-	// account's name; 0 is none.
+	// account's name, and then decides alone; 0 is none.
 	TokenPosition int
 	Response      ResponseType  // services only
 	Threshold     time.Duration // services only; above zero
@@ -52,10 +52,10 @@ func (e *Export) Public() bool { return e.Accounts == nil && e.TokenPosition == 
 
 // allows tells whether importer may import subject, which the export covers.
 func (e *Export) allows(importer string, tokens []string) bool {
-	if e.Public() {
-		return true
+	if p := e.TokenPosition; p > 0 {
+		return p <= len(tokens) && tokens[p-1] == importer
 	}
-	if p := e.TokenPosition; p > 0 && p <= len(tokens) && tokens[p-1] == importer {
+	if e.Public() {
 		return true
 	}
 	_, listed := slices.BinarySearch(e.Accounts, importer)

@@ -44,6 +44,7 @@ func TestAuthorization(t *testing.T) {
 	require.NoError(t, a.AddStreamExport("some.*", []*Account{c, b}))
 	require.NoError(t, a.AddStreamExport("nobody", []*Account{}))
 	require.NoError(t, a.AddStreamExportWithTokenPosition("per.*.>", nil, 2))
+	require.NoError(t, a.AddStreamExportWithTokenPosition("both.*", []*Account{c}, 2))
 	for _, tc := range []struct {
 		subject  string
 		importer *Account
@@ -67,6 +68,8 @@ func TestAuthorization(t *testing.T) {
 		{"per.C.x", b, false},
 		{"per.*.x", b, false},
 		{"per.*.>", b, false},
+		{"both.B", b, true}, // the token position decides alone
+		{"both.x", c, false},
 	} {
 		t.Run(tc.subject+" to "+tc.importer.Name, func(t *testing.T) {
 			require.Equal(t, tc.want, a.CheckStreamImportAuthorized(tc.importer, tc.subject))
@@ -186,7 +189,7 @@ func TestImportTwice(t *testing.T) {
 	require.NoError(t, b.AddStreamImport(c, "s.>", "p"))
 	require.NoError(t, b.AddServiceImport(a, "x", "s.1"))
 	require.EqualError(t, b.AddServiceImport(a, "x", "s.2"),
-		`Duplicate service import subject "x", previously used in import for account "A", subject "s.1"`)
+		`duplicate service import subject "x", previously used in import for account "A", subject "s.1"`)
 	require.NoError(t, b.AddServiceImport(c, "x", "s.1"), "another exporter may answer too")
 	require.Equal(t, 2, b.Interest("x"))
 }

@@ -377,7 +377,7 @@ func TestStats(t *testing.T) {
 // while its subject is certainly at rest is right. Every writer toggles a literal
 // and a pattern of its own, and grows and empties the index around them.
 func TestReadersBesideWriters(t *testing.T) {
-	const writers, rounds, crowd = 4, 60, 150
+	const writers, rounds, crowd = 4, 30, 100
 	x := NewIndex[int]()
 	require.NoError(t, x.Insert("stay.a", "", 1, -1))
 	require.NoError(t, x.Insert("stay.*", "", 1, -2))

@@ -4,13 +4,14 @@ package subject
 // empty.
 type node[T comparable] struct {
 	kids *tokens[T]
-	star *node[T] // behind a "*"
-	rest *leaf[T] // patterns that end here with a ">"
-	here *leaf[T] // patterns that end with the token that led here
+	here *leaf[T] // patterns that end with the literal token that led here
+	star *leaf[T] // patterns that end behind here with a "*", the usual case
+	rest *leaf[T] // patterns that end behind here with a ">"
+	deep *node[T] // behind a "*" that is not the last token
 }
 
 func (n *node[T]) empty() bool {
-	return n.kids == nil && n.star == nil && n.rest == nil && n.here == nil
+	return n.kids == nil && n.deep == nil && n.star == nil && n.rest == nil && n.here == nil
 }
 
 // edit gives n with the leaf of pattern[i:] replaced by what change makes of it: n
@@ -28,8 +29,10 @@ func (n *node[T]) edit(h hasher, pattern string, i int, change func(*leaf[T]) *l
 		switch {
 		case is(token, wildRest):
 			now.rest = change(was.rest)
+		case is(token, wildOne) && after > len(pattern):
+			now.star = change(was.star)
 		case is(token, wildOne):
-			now.star = was.star.edit(h, pattern, after, change)
+			now.deep = was.deep.edit(h, pattern, after, change)
 		default:
 			now.kids = was.kids.edit(h, h.hash(token), 0, token, func(k *node[T]) *node[T] {
 				return k.edit(h, pattern, after, change)
@@ -50,27 +53,33 @@ func (n *node[T]) edit(h hasher, pattern string, i int, change func(*leaf[T]) *l
 
 // collect adds to r all that matches subject[i:], which has no empty token.
 func (n *node[T]) collect(h hasher, subject []byte, i int, r *Result[T]) {
-	for i <= len(subject) {
+	for {
 		if n.rest != nil {
 			r.add(n.rest)
 		}
 		token, after := next(subject, i)
+		last := after > len(subject)
+		if last && n.star != nil {
+			r.add(n.star)
+		}
 		k := n.kid(h, token)
 		switch {
-		case n.star != nil && k != nil:
-			n.star.collect(h, subject, after, r)
+		case last:
+			if k != nil && k.here != nil {
+				r.add(k.here)
+			}
+			return
+		case n.deep != nil && k != nil:
+			n.deep.collect(h, subject, after, r)
 			n = k
-		case n.star != nil:
-			n = n.star
+		case n.deep != nil:
+			n = n.deep
 		case k != nil:
 			n = k
 		default:
 			return
 		}
 		i = after
-	}
-	if n.here != nil {
-		r.add(n.here)
 	}
 }
 
@@ -83,40 +92,42 @@ func (n *node[T]) kid(h hasher, token []byte) *node[T] {
 
 // any tells whether something matches subject[i:], which has no empty token.
 func (n *node[T]) any(h hasher, subject []byte, i int) bool {
-	if i > len(subject) {
-		return n.here != nil
-	}
 	if n.rest != nil {
 		return true
 	}
 	token, after := next(subject, i)
-	if n.star != nil && n.star.any(h, subject, after) {
-		return true
-	}
 	k := n.kid(h, token)
-	return k != nil && k.any(h, subject, after)
+	if after > len(subject) {
+		return n.star != nil || k != nil && k.here != nil
+	}
+	return n.deep != nil && n.deep.any(h, subject, after) || k != nil && k.any(h, subject, after)
 }
 
 // overlapping visits the leaves of all patterns that overlap pattern[i:].
 func (n *node[T]) overlapping(h hasher, pattern []byte, i int, visit func(*leaf[T])) {
-	if i > len(pattern) {
-		if n.here != nil {
-			visit(n.here)
-		}
-		return
-	}
+	token, after := next(pattern, i)
+	last, rest := after > len(pattern), is(token, wildRest)
 	if n.rest != nil {
 		visit(n.rest)
 	}
-	token, after := next(pattern, i)
+	if n.star != nil && last {
+		visit(n.star)
+	}
 	down := func(k *node[T]) { k.overlapping(h, pattern, after, visit) }
-	if is(token, wildRest) {
+	switch {
+	case rest:
 		down = func(k *node[T]) { k.each(visit) }
+	case last:
+		down = func(k *node[T]) {
+			if k.here != nil {
+				visit(k.here)
+			}
+		}
 	}
-	if n.star != nil {
-		down(n.star)
+	if n.deep != nil && (rest || !last) {
+		down(n.deep)
 	}
-	if is(token, wildRest) || is(token, wildOne) {
+	if rest || is(token, wildOne) {
 		n.kids.each(down)
 	} else if k := n.kid(h, token); k != nil {
 		down(k)
@@ -125,14 +136,13 @@ func (n *node[T]) overlapping(h hasher, pattern []byte, i int, visit func(*leaf[
 
 // each visits every leaf at and below n.
 func (n *node[T]) each(visit func(*leaf[T])) {
-	if n.here != nil {
-		visit(n.here)
+	for _, l := range [...]*leaf[T]{n.here, n.star, n.rest} {
+		if l != nil {
+			visit(l)
+		}
 	}
-	if n.rest != nil {
-		visit(n.rest)
-	}
-	if n.star != nil {
-		n.star.each(visit)
+	if n.deep != nil {
+		n.deep.each(visit)
 	}
 	n.kids.each(func(k *node[T]) { k.each(visit) })
 }

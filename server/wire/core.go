@@ -46,52 +46,30 @@ const (
 
 // next runs the stages until an operation is complete or in is used up.
 func (c *core) next(in []byte, op *Op, lim limits) (rest []byte, ok bool, err error) {
-	for {
+	for c.stage != stageFailed {
+		if len(in) == 0 {
+			if c.stage == stageIdle {
+				c.release()
+			}
+			return nil, false, nil
+		}
 		switch c.stage {
 		case stageIdle:
-			if len(in) == 0 {
-				return nil, false, nil
-			}
-			c.line = c.line[:0]
-			var n int
-			if c.verb, n = wholeVerb(in, lim.verbs); n == 0 {
-				c.stage = stageLetters
-				continue
-			}
-			in = in[n:]
-			c.stage = stageAfter(c.verb)
+			in = c.start(in, lim.verbs)
 		case stageLetters:
-			for c.stage == stageLetters {
-				if len(in) == 0 {
-					return nil, false, nil
-				}
-				c.line = append(c.line, in[0])
-				verb, begins := verbOf(c.line, lim.verbs)
-				if !begins {
-					return c.fail(parseError(ErrProtocol, VerbNone, "", append(c.line, in[1:min(len(in), snippetMax)]...)))
-				}
-				in = in[1:]
-				if verb != VerbNone {
-					c.verb, c.line, c.stage = verb, c.line[:0], stageAfter(verb)
-				}
-			}
+			in, err = c.letter(in, lim.verbs)
 		case stageSeparator:
-			if len(in) == 0 {
-				return nil, false, nil
-			}
 			if !isBlank(in[0]) {
-				return c.fail(parseError(ErrProtocol, c.verb, "a blank must follow the verb", in))
+				err = parseError(ErrProtocol, c.verb, "a blank must follow the verb", in)
 			}
 			in = in[1:]
 			c.stage = stageBlanks
 		case stageBlanks:
-			for len(in) > 0 && isBlank(in[0]) {
+			if isBlank(in[0]) {
 				in = in[1:]
+			} else {
+				c.stage = stageArgs
 			}
-			if len(in) == 0 {
-				return nil, false, nil
-			}
-			c.stage = stageArgs
 		case stageTail:
 			i := bytes.IndexByte(in, '\n')
 			if i < 0 {
@@ -101,52 +79,90 @@ func (c *core) next(in []byte, op *Op, lim limits) (rest []byte, ok bool, err er
 			c.stage = stageIdle
 			return in[i+1:], true, nil
 		case stageArgs:
-			args, rest, done, err := c.collect(in, lim.line)
-			if err != nil {
-				return c.fail(err)
-			}
-			if !done {
-				return nil, false, nil
-			}
-			if err := c.begin(args, op, lim); err != nil {
-				return c.fail(err)
-			}
-			if !hasPayload(c.verb) {
-				c.finish(rest)
-				return rest, true, nil
-			}
-			if whole := c.size + 2; len(rest) >= whole && rest[c.size] == '\r' && rest[c.size+1] == '\n' {
-				op.Payload = rest[:c.size:c.size]
-				c.finish(rest[whole:])
-				return rest[whole:], true, nil
-			}
-			if len(c.line) == 0 { // the arguments lie in the read
-				c.line = append(c.line, args...)
-			} else {
-				c.line = c.line[:len(args)]
-			}
-			in = rest
-			c.body = c.body[:0]
-			c.stage = stagePayload
+			in, ok, err = c.args(in, op, lim)
 		case stagePayload:
-			rest, done, err := c.fill(in)
-			if err != nil {
-				return c.fail(err)
-			}
-			if !done {
-				return nil, false, nil
-			}
-			*op = Op{Verb: c.verb}
-			if _, err := parseArgs(c.verb, c.line, op); err != nil {
-				panic("wire: arguments accepted once and refused later: " + err.Error())
-			}
-			op.Payload = c.body[:c.size:c.size]
-			c.finish(rest)
-			return rest, true, nil
-		case stageFailed:
-			return nil, false, c.err
+			in, ok, err = c.payload(in, op)
+		}
+		if err != nil {
+			c.line, c.body = nil, nil
+			c.stage, c.err = stageFailed, err
+		} else if ok {
+			return in, true, nil
 		}
 	}
+	return nil, false, c.err
+}
+
+// start looks for a whole verb.
+func (c *core) start(in []byte, verbs []Verb) (rest []byte) {
+	c.line = c.line[:0]
+	verb, n := wholeVerb(in, verbs)
+	if n == 0 {
+		c.stage = stageLetters
+		return in
+	}
+	c.verb, c.stage = verb, stageAfter(verb)
+	return in[n:]
+}
+
+// letter takes one letter of a verb that does not lie in one read, or is none: a
+// wrong one is an error at once.
+func (c *core) letter(in []byte, verbs []Verb) (rest []byte, err error) {
+	c.line = append(c.line, in[0])
+	verb, begins := verbOf(c.line, verbs)
+	if !begins {
+		return nil, parseError(ErrProtocol, VerbNone, "", append(c.line, in[1:min(len(in), snippetMax)]...))
+	}
+	if verb != VerbNone {
+		c.verb, c.line, c.stage = verb, c.line[:0], stageAfter(verb)
+	}
+	return in[1:], nil
+}
+
+// args reads the arguments, and the payload too when that lies whole in the read.
+func (c *core) args(in []byte, op *Op, lim limits) (rest []byte, ok bool, err error) {
+	args, rest, done, err := c.collect(in, lim.line)
+	if err != nil || !done {
+		return nil, false, err
+	}
+	if err := c.begin(args, op, lim); err != nil {
+		return nil, false, err
+	}
+	if !hasPayload(c.verb) {
+		c.finish()
+		return rest, true, nil
+	}
+	if whole := c.size + 2; len(rest) >= whole && rest[c.size] == '\r' && rest[c.size+1] == '\n' {
+		op.Payload = rest[:c.size:c.size]
+		c.finish()
+		return rest[whole:], true, nil
+	}
+	if len(c.line) == 0 { // the arguments lie in the read
+		c.line = append(c.line, args...)
+	} else {
+		c.line = c.line[:len(args)]
+	}
+	c.body = c.body[:0]
+	c.stage = stagePayload
+	return rest, false, nil
+}
+
+// payload takes what came of a payload that does not lie in one read.
+func (c *core) payload(in []byte, op *Op) (rest []byte, ok bool, err error) {
+	rest, done, err := c.fill(in)
+	if err != nil || !done {
+		return nil, false, err
+	}
+	*op = Op{Verb: c.verb}
+	if _, err := parseArgs(c.verb, c.line, op); err != nil {
+		panic("wire: arguments accepted once and refused later: " + err.Error())
+	}
+	op.Payload = c.body[:c.size:c.size]
+	c.finish()
+	if len(rest) == 0 {
+		c.release()
+	}
+	return rest, true, nil
 }
 
 // collect gives the arguments once their LF has come: from the read when they lie
@@ -231,22 +247,20 @@ func grow(b []byte, n, whole int) []byte {
 	return append(make([]byte, 0, room), b...)
 }
 
-// finish ends an operation. Large buffers are let go of at the end of a read: the
-// operation just returned keeps them alive until its owner is done with it.
-func (c *core) finish(rest []byte) {
+// finish ends an operation, whose slices may still lie in line and body.
+func (c *core) finish() {
 	c.stage = stageIdle
 	if cap(c.line) > lineKeep {
 		c.line = nil
 	}
-	if len(rest) == 0 && cap(c.body) > bodyKeep {
-		c.body = nil
-	}
 }
 
-func (c *core) fail(err error) ([]byte, bool, error) {
-	c.line, c.body = nil, nil
-	c.stage, c.err = stageFailed, err
-	return nil, false, err
+// release lets go of a large body at the end of a read. An operation just returned
+// keeps it alive until its owner is done with it.
+func (c *core) release() {
+	if cap(c.body) > bodyKeep {
+		c.body = nil
+	}
 }
 
 func (c *core) trim() {

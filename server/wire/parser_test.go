@@ -277,6 +277,11 @@ func TestPayloadBufferGrowsWithWhatArrives(t *testing.T) {
 	}
 	require.Len(t, op.Payload, size)
 	require.Nil(t, p.core.body, "released at the end of the read")
+
+	ops, err := read(p, in[:1000], append(in[1000:], LinePing...))
+	require.NoError(t, err)
+	require.Len(t, ops, 2)
+	require.Nil(t, p.core.body, "released when nothing of it is at the end of the read")
 }
 
 func TestTrim(t *testing.T) {

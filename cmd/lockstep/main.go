@@ -1,0 +1,61 @@
+// Command lockstep is the server: it reads the command line, wires the server to
+// the real world, and obeys signals.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+
+	"github.com/lockstepmq/lockstep/server"
+	"github.com/lockstepmq/lockstep/server/config"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintf(os.Stderr, "lockstep: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+// run is the whole life of the process.
+func run(args []string) error {
+	fs := flag.NewFlagSet("lockstep", flag.ContinueOnError)
+	fs.Usage = func() { fmt.Print(config.Usage) }
+	o, err := config.ConfigureOptionsWith(fs, args, config.Hooks{
+		Version: func() { fmt.Printf("lockstep: v%s (lockstep v%s)\n", server.VERSION, server.LockstepVersion) },
+		Help:    func() { fmt.Print(config.Usage) },
+		TLSHelp: func() { fmt.Print(config.TLSUsage) },
+		Signal:  sendSignal,
+	})
+	if errors.Is(err, flag.ErrHelp) || unknownFlag(err) {
+		return nil
+	}
+	if err != nil || o == nil {
+		return err
+	}
+	if o.CheckConfig {
+		return checked(o)
+	}
+	s, err := server.NewServer(o)
+	if err != nil {
+		return err
+	}
+	s.ConfigureLogger()
+	if !o.NoSigs {
+		go obey(s)
+	}
+	s.Start()
+	s.WaitForShutdown()
+	return nil
+}
+
+// checked reports what -t found: any warning is a failure.
+func checked(o *server.Options) error {
+	if w := o.Warnings(); len(w) > 0 {
+		return errors.Join(w...)
+	}
+	fmt.Fprintf(os.Stderr, "lockstep: configuration file %s is valid (%s)\n", o.ConfigFile, o.ConfigDigest)
+	return nil
+}
