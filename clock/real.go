@@ -55,8 +55,9 @@ type realStrand struct {
 	state atomic.Uint32
 	work  func() // runs the strand on a new goroutine; made once
 
-	mu    sync.Mutex // guards queue; held across no call out
+	mu    sync.Mutex // guards the next two; held across no call out
 	queue []realTask
+	spare []*waiter // as many as have waited in Do at one time
 
 	// The token holder's.
 	batch []realTask // taken from queue; batch[pos:] is still to run
@@ -77,7 +78,18 @@ type realTask struct {
 // waiter is a goroutine in Do that the token is handed to.
 type waiter struct{ turn chan struct{} }
 
-var waiters = sync.Pool{New: func() any { return &waiter{turn: make(chan struct{}, 1)} }}
+// newWaiter takes one that was used before, if it can. They belong to the strand,
+// since channels of one synctest bubble are of no use in another.
+func (s *realStrand) newWaiter() *waiter {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.spare); n > 0 {
+		w := s.spare[n-1]
+		s.spare = s.spare[:n-1]
+		return w
+	}
+	return &waiter{turn: make(chan struct{}, 1)}
+}
 
 type purposeRand struct {
 	purpose string
@@ -153,12 +165,14 @@ func (s *realStrand) push(t realTask) (claimed bool) {
 // a slice of what was queued meanwhile.
 func (s *realStrand) Do(task func()) {
 	if !s.state.CompareAndSwap(0, strandHeld) {
-		w := waiters.Get().(*waiter)
+		w := s.newWaiter()
 		if s.push(realTask{waiter: w}) {
 			work(s) // the token was free after all; the first in the queue is w
 		}
 		<-w.turn
-		waiters.Put(w)
+		s.mu.Lock()
+		s.spare = append(s.spare, w)
+		s.mu.Unlock()
 	}
 	task()
 	if s.after.head == nil && s.pos == len(s.batch) && s.state.CompareAndSwap(strandHeld, 0) {
@@ -245,11 +259,11 @@ func (s *realStrand) refill() bool {
 		return false
 	}
 	s.mu.Lock()
-	spare := s.batch[:0]
-	if cap(spare) > keptTasksMax {
-		spare = nil
+	empty := s.batch[:0]
+	if cap(empty) > keptTasksMax {
+		empty = nil
 	}
-	s.batch, s.queue, s.pos = s.queue, spare, 0
+	s.batch, s.queue, s.pos = s.queue, empty, 0
 	s.state.And(^uint32(strandQueued))
 	s.mu.Unlock()
 	return true

@@ -89,6 +89,9 @@ func (s *Server) LameDuckShutdown() {
 	<-s.shell.done
 }
 
+// LameDuckMode tells whether the server is sending its clients away.
+func (s *Server) LameDuckMode() bool { return s.broker.LameDuckMode() }
+
 // Running tells whether the server was started and has not stopped.
 func (s *Server) Running() bool {
 	s.mu.Lock()

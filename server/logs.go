@@ -41,6 +41,9 @@ func (s *Server) SetLoggerV2(l Logger, debug, trace, sysTrace bool) {
 	}
 }
 
+// Logger is where the server's log goes.
+func (s *Server) Logger() Logger { return s.log }
+
 // ReOpenLogFile opens the log file anew after it was moved away.
 func (s *Server) ReOpenLogFile() {
 	if s.getOpts().LogFile == "" {

@@ -21,7 +21,6 @@ import (
 	"github.com/lockstepmq/lockstep/clock"
 	"github.com/lockstepmq/lockstep/netsim"
 	"github.com/lockstepmq/lockstep/server/broker"
-	"github.com/lockstepmq/lockstep/server/config"
 	"github.com/lockstepmq/lockstep/server/logging"
 	"github.com/lockstepmq/lockstep/server/monitor"
 )

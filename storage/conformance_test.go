@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
-	"github.com/stretchr/testify/require"
 
 	"github.com/lockstepmq/lockstep/clock"
 	"github.com/lockstepmq/lockstep/storage"
@@ -69,14 +68,8 @@ func TestSimulatedDisk(t *testing.T) {
 
 func TestRealDisk(t *testing.T) {
 	fstest.Run(t, func(t *testing.T) fstest.World {
-		r, err := storage.OpenReal(t.TempDir())
-		require.NoError(t, err)
+		w, r := realWorld(t, t.TempDir())
 		t.Cleanup(func() { assert.NoError(t, r.Close()) })
-		s := clock.NewReal().NewStrand("main")
-		return fstest.World{FS: r, Strand: s, Await: func(task func(done func())) {
-			finished := make(chan struct{})
-			s.Post(func() { task(func() { close(finished) }) })
-			<-finished
-		}}
+		return w
 	})
 }

@@ -10,6 +10,9 @@ import (
 // sectorSize is the unit in which a simulated disk keeps, loses and rots, in bytes.
 const sectorSize = 512
 
+// olderMax bounds the sectors of a file whose older version is remembered.
+const olderMax = 256
+
 // inode is a file or directory of a simulated disk.
 type inode struct {
 	id  uint64
@@ -21,7 +24,8 @@ type inode struct {
 	mem   []byte
 	disk  []byte
 	dirty []change
-	older map[int64][]byte // by sector: what its last sync replaced
+	older map[int64][]byte // by sector: what its last sync replaced, of the latest olderMax
+	aging []int64          // the sectors of older, the oldest first
 	bad   map[int64]bool   // sectors that cannot be read until rewritten
 
 	// Of a directory: likewise.
@@ -118,7 +122,14 @@ func (n *inode) keepOlder(c change) {
 		if n.older == nil {
 			n.older = map[int64][]byte{}
 		}
+		if n.older[s] == nil {
+			n.aging = append(n.aging, s)
+		}
 		n.older[s] = slices.Clone(n.sector(n.disk, s))
+		if len(n.aging) > olderMax {
+			delete(n.older, n.aging[0])
+			n.aging = n.aging[1:]
+		}
 	}
 }
 
@@ -318,9 +329,7 @@ func (d *SimDisk) settleNames(share float64) {
 	//lockstep:total sequence numbers are unique
 	slices.SortFunc(all, func(a, b *nameChange) int { return cmp.Compare(a.seq, b.seq) })
 	for _, c := range all {
-		switch {
-		case c.done:
-		case d.crash.Float64() < share && (c.pair == nil || c.pair.done):
+		if !c.done && d.crash.Float64() < share && (c.pair == nil || c.pair.done) {
 			c.commit()
 		}
 	}

@@ -104,7 +104,7 @@ func (t *Tests) any(pkg *testPackage, name string, method bool) bool {
 }
 
 // testingNames are the parameters of a function, and of those written inside it,
-// whose type is one of package testing, and the receiver when it stands for one.
+// whose type is one of package testing.
 func testingNames(decl *ast.FuncDecl) map[string]bool {
 	names := map[string]bool{}
 	add := func(list *ast.FieldList) {

@@ -2,14 +2,13 @@ package parity
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
+	"io/fs"
 	"strings"
 )
 
-// Load reads the inventory file below root.
-func Load(root, file string) (*Map, []Problem, error) {
-	text, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(file)))
+// Load reads the inventory from a file of the tree.
+func Load(tree fs.FS, file string) (*Map, []Problem, error) {
+	text, err := fs.ReadFile(tree, file)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the inventory: %w", err)
 	}
@@ -17,10 +16,10 @@ func Load(root, file string) (*Map, []Problem, error) {
 	return m, problems, nil
 }
 
-// Check holds every row against the tree below root: whatever a row names must
-// be there, and a row that is done must name enough.
-func (m *Map) Check(root string) []Problem {
-	tests, docs := NewTests(root), newSections(root)
+// Check holds every row against the tree: whatever a row names must be there, and
+// a row that is done must name enough.
+func (m *Map) Check(tree fs.FS) []Problem {
+	tests, docs := NewTests(tree), newSections(tree)
 	var problems []Problem
 	for _, r := range m.Rows {
 		for _, fault := range r.check(tests, docs) {

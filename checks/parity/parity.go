@@ -3,7 +3,7 @@
 //
 // It parses the inventory ([Parse]), looks up the tests and the document
 // sections that each row names ([Map.Check]), and reads all documents for words
-// that call something unfinished ([Map.Scan]). It judges files only: it runs no
+// that call something unfinished and for links that lead nowhere ([Map.Scan]). It judges files only: it runs no
 // test and starts nothing, and it belongs to no strand.
 package parity
 

@@ -2,11 +2,12 @@ package parity
 
 import (
 	"cmp"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -17,10 +18,10 @@ const inventory = "docs/parity.md"
 
 // TestInventory holds the project's own inventory, and all its documents.
 func TestInventory(t *testing.T) {
-	for _, p := range judgeTree(t, "../..") {
+	for _, p := range judgeTree(t, os.DirFS("../..")) {
 		t.Error(p)
 	}
-	m, _, err := Load("../..", inventory)
+	m, _, err := Load(os.DirFS("../.."), inventory)
 	require.NoError(t, err)
 	done, partial, missing := m.Count()
 	t.Logf("%d rows: %d done, %d partial, %d missing", len(m.Rows), done, partial, missing)
@@ -28,10 +29,10 @@ func TestInventory(t *testing.T) {
 }
 
 func TestGoodTreePasses(t *testing.T) {
-	root, _ := unpack(t, "testdata/good.txtar")
-	assert.Empty(t, judgeTree(t, root))
+	tree, _ := unpack(t, "testdata/good.txtar")
+	assert.Empty(t, judgeTree(t, tree))
 
-	m, _, err := Load(root, inventory)
+	m, _, err := Load(tree, inventory)
 	require.NoError(t, err)
 	done, partial, missing := m.Count()
 	assert.Equal(t, [3]int{3, 1, 1}, [3]int{done, partial, missing})
@@ -45,8 +46,8 @@ func TestGoodTreePasses(t *testing.T) {
 }
 
 func TestEveryFaultIsTold(t *testing.T) {
-	root, want := unpack(t, "testdata/bad.txtar")
-	problems := judgeTree(t, root)
+	tree, want := unpack(t, "testdata/bad.txtar")
+	problems := judgeTree(t, tree)
 	slices.SortStableFunc(problems, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line))
 	})
@@ -64,7 +65,7 @@ func TestEveryFaultIsTold(t *testing.T) {
 }
 
 func TestLoadNamesTheFile(t *testing.T) {
-	_, _, err := Load(t.TempDir(), inventory)
+	_, _, err := Load(fstest.MapFS{}, inventory)
 	require.ErrorContains(t, err, "parity.md")
 }
 
@@ -115,32 +116,31 @@ func TestScanText(t *testing.T) {
 }
 
 // judgeTree is everything that the checker has to say about a tree.
-func judgeTree(t *testing.T, root string) []Problem {
+func judgeTree(t *testing.T, tree fs.FS) []Problem {
 	t.Helper()
-	m, problems, err := Load(root, inventory)
+	m, problems, err := Load(tree, inventory)
 	require.NoError(t, err)
-	problems = append(problems, m.Check(root)...)
-	scanned, err := m.Scan(root)
+	problems = append(problems, m.Check(tree)...)
+	scanned, err := m.Scan(tree)
 	require.NoError(t, err)
 	return append(problems, scanned...)
 }
 
-// unpack writes a fixture's tree, and returns its root and its file "want".
-func unpack(t *testing.T, name string) (root, want string) {
+// unpack reads a fixture: its tree, and its file "want".
+func unpack(t *testing.T, name string) (tree fstest.MapFS, want string) {
 	t.Helper()
 	archive, err := txtar.ParseFile(name)
 	require.NoError(t, err)
-	root = t.TempDir()
+	tree = fstest.MapFS{}
 	for _, f := range archive.Files {
-		if f.Name == "want" {
-			want = string(f.Data)
-			continue
-		}
-		path := filepath.Join(root, filepath.FromSlash(f.Name))
-		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
-		require.NoError(t, os.WriteFile(path, f.Data, 0o600))
+		tree[f.Name] = &fstest.MapFile{Data: f.Data}
 	}
-	return root, want
+	text, err := tree.ReadFile("want")
+	if err == nil {
+		want = string(text)
+	}
+	delete(tree, "want")
+	return tree, want
 }
 
 // FuzzParse looks for text that the parser of the inventory does not survive.

@@ -3,8 +3,6 @@ package parity
 import (
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -27,28 +25,27 @@ var (
 	skipDirs = []string{".git", "bin", "out", "testdata", "vendor", "node_modules"}
 )
 
-// Scan reads every Markdown file below root. A mention must name a row that
-// exists and is not done, and a line with a reserved word must carry one.
-func (m *Map) Scan(root string) ([]Problem, error) {
+// Scan reads every Markdown file of the tree. A mention must name a row that
+// exists and is not done, a line with a reserved word must carry one, and links
+// between documents must lead somewhere.
+func (m *Map) Scan(tree fs.FS) ([]Problem, error) {
 	var problems []Problem
-	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+	docs := newSections(tree)
+	err := fs.WalkDir(tree, ".", func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && name != root && slices.Contains(skipDirs, entry.Name()):
-			return filepath.SkipDir
+		case entry.IsDir() && slices.Contains(skipDirs, entry.Name()):
+			return fs.SkipDir
 		case entry.IsDir() || !strings.HasSuffix(name, ".md"):
 			return nil
 		}
-		text, err := os.ReadFile(name)
+		text, err := fs.ReadFile(tree, name)
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(root, name)
-		if err != nil {
-			return err
-		}
-		problems = append(problems, m.ScanText(filepath.ToSlash(rel), string(text))...)
+		problems = append(problems, m.ScanText(name, string(text))...)
+		problems = append(problems, docs.links(name, string(text))...)
 		return nil
 	})
 	if err != nil {

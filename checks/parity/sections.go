@@ -2,29 +2,28 @@ package parity
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 )
 
-// sections knows the headings of the documents below root, each file read once.
+// sections knows the headings of a tree's documents, each file read once.
 type sections struct {
-	root    string
+	tree    fs.FS
 	anchors map[string][]string
 }
 
-func newSections(root string) *sections {
-	return &sections{root: root, anchors: map[string][]string{}}
+func newSections(tree fs.FS) *sections {
+	return &sections{tree: tree, anchors: map[string][]string{}}
 }
 
 // find says what is wrong with a reference.
 func (s *sections) find(r Reference) error {
 	anchors, read := s.anchors[r.File]
 	if !read {
-		text, err := os.ReadFile(filepath.Join(s.root, filepath.FromSlash(r.File)))
+		text, err := fs.ReadFile(s.tree, r.File)
 		if err != nil {
 			return fmt.Errorf("document %s cannot be read: %w", r.File, err)
 		}

@@ -6,8 +6,9 @@ import (
 	"go/build"
 	"go/parser"
 	"go/token"
-	"os"
-	"path/filepath"
+	"io"
+	"io/fs"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,16 +17,20 @@ import (
 // module is the path that imports of the project begin with.
 const module = "github.com/lockstepmq/lockstep/"
 
-// Tests knows the functions of the packages below a root, each package parsed
-// once. It reads syntax only, so that it needs no build.
+// Tests knows the functions of a tree's packages, each package parsed once. It
+// reads syntax only, so that it needs no build.
 type Tests struct {
-	root     string
+	tree     fs.FS
+	build    build.Context
 	packages map[string]*testPackage
 }
 
-// NewTests makes an empty index over the tree below root.
-func NewTests(root string) *Tests {
-	return &Tests{root: root, packages: map[string]*testPackage{}}
+// NewTests makes an empty index over a tree.
+func NewTests(tree fs.FS) *Tests {
+	t := &Tests{tree: tree, build: build.Default, packages: map[string]*testPackage{}}
+	t.build.JoinPath = path.Join
+	t.build.OpenFile = func(name string) (io.ReadCloser, error) { return tree.Open(name) }
+	return t
 }
 
 // testPackage is what the index keeps of one directory.
@@ -70,8 +75,7 @@ func (t *Tests) load(name string) (*testPackage, error) {
 	if pkg, ok := t.packages[name]; ok {
 		return pkg, nil
 	}
-	dir := filepath.Join(t.root, filepath.FromSlash(name))
-	entries, err := os.ReadDir(dir)
+	entries, err := fs.ReadDir(t.tree, name)
 	if err != nil {
 		return nil, fmt.Errorf("package %s does not exist", name)
 	}
@@ -80,10 +84,10 @@ func (t *Tests) load(name string) (*testPackage, error) {
 		if !strings.HasSuffix(e.Name(), ".go") {
 			continue
 		}
-		if built, err := build.Default.MatchFile(dir, e.Name()); err != nil || !built {
+		if built, err := t.build.MatchFile(name, e.Name()); err != nil || !built {
 			continue
 		}
-		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(dir, e.Name()), nil, parser.SkipObjectResolution)
+		file, err := t.parse(path.Join(name, e.Name()))
 		if err != nil {
 			return nil, fmt.Errorf("package %s: %w", name, err)
 		}
@@ -91,6 +95,14 @@ func (t *Tests) load(name string) (*testPackage, error) {
 	}
 	t.packages[name] = pkg
 	return pkg, nil
+}
+
+func (t *Tests) parse(name string) (*ast.File, error) {
+	text, err := fs.ReadFile(t.tree, name)
+	if err != nil {
+		return nil, err
+	}
+	return parser.ParseFile(token.NewFileSet(), name, text, parser.SkipObjectResolution)
 }
 
 func (p *testPackage) add(file *ast.File, test bool) {

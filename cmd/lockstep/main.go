@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/lockstepmq/lockstep/server"
 	"github.com/lockstepmq/lockstep/server/config"
@@ -58,4 +59,10 @@ func checked(o *server.Options) error {
 	}
 	fmt.Fprintf(os.Stderr, "lockstep: configuration file %s is valid (%s)\n", o.ConfigFile, o.ConfigDigest)
 	return nil
+}
+
+// unknownFlag tells a flag that nobody knows: the usage was printed, which is an
+// answer and no failure.
+func unknownFlag(err error) bool {
+	return err != nil && strings.HasPrefix(err.Error(), "flag provided but not defined")
 }

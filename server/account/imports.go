@@ -154,7 +154,7 @@ func (a *Account) serviceImport(destination *Account, from, to string) (*Service
 		if !validPattern(from) || !validPattern(to) {
 			return nil, ErrInvalidSubject
 		}
-		return nil, ErrServiceImportDenied
+		return nil, ErrServiceImportRefused
 	}
 	pair, err := pairSubjects(from, to, true)
 	if err == nil {

@@ -287,6 +287,7 @@ func (t *Responses) List() []OpenResponse {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	list := slices.Clone(t.heap)
+	//lockstep:total every response has its own seq
 	slices.SortFunc(list, func(a, b *Response) int { return cmp.Compare(a.seq, b.seq) })
 	out := make([]OpenResponse, len(list))
 	for i, r := range list {

@@ -232,16 +232,21 @@ func (t *Table) assumeNkey(e *nkeyEntry, connType string, proxied bool) (Identit
 }
 
 func (t *Table) assumeUser(e *userEntry, connType string, proxied bool) (Identity, *Error) {
-	refusal := &Error{Reason: "connection type " + connType + " is not allowed for no_auth_user"}
-	if e.user.ProxyRequired && !proxied {
-		refusal = proxyRequired()
-	} else if allowed(e.user.AllowedConnectionTypes, connType) {
-		id := e.identity()
-		id.NoAuth = true
-		return id, nil
+	if !allowed(e.user.AllowedConnectionTypes, connType) {
+		return Identity{}, e.named(refuse("connection type " + connType + " is not allowed for no_auth_user"))
 	}
-	refusal.Who = fmt.Sprintf("User %q", e.user.Username)
-	return Identity{}, refusal
+	if e.user.ProxyRequired && !proxied {
+		return Identity{}, e.named(proxyRequired())
+	}
+	id := e.identity()
+	id.NoAuth = true
+	return id, nil
+}
+
+// named tells the log whom the refused connection would have been.
+func (e *userEntry) named(err *Error) *Error {
+	err.Who = fmt.Sprintf("User %q", e.user.Username)
+	return err
 }
 
 func (t *Table) password(r Request, e *userEntry, proxied bool) (Identity, *Error) {

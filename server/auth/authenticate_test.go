@@ -168,6 +168,8 @@ func TestUsers(t *testing.T) {
 	require.Same(t, tenant, id.Account)
 	require.Equal(t, "u", id.Name)
 	require.True(t, table.PlaintextPasswords())
+	require.True(t, table.Knows("u", ""))
+	require.False(t, table.Knows("zz", ""))
 	require.EqualError(t, &Error{Who: `User "u"`}, `authentication error - User "u"`)
 	require.EqualError(t, &Error{}, `authentication error`)
 }

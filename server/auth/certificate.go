@@ -7,27 +7,36 @@ import (
 	"strings"
 )
 
-// certificate lets the first certificate of the peer decide who it is.
+// certificate lets the first certificate of the peer decide who it is. A password
+// that the user has must be given all the same.
 func (t *Table) certificate(r Request, proxied bool) (Identity, *Error) {
+	id, err := t.certified(r, proxied)
 	warning := ""
 	if name := r.Connect.Username; name != "" {
 		warning = fmt.Sprintf("User %q found in connect proto, but user required from cert", name)
 	}
+	if err != nil {
+		err.Warning = warning
+		return Identity{}, err
+	}
+	id.Warning = warning
+	return id, nil
+}
+
+func (t *Table) certified(r Request, proxied bool) (Identity, *Error) {
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
-		return Identity{}, &Error{Reason: "User required in cert, no certificate was presented", Warning: warning}
+		return Identity{}, refuse("User required in cert, no certificate was presented")
 	}
 	e, reason := t.fromCertificate(r.TLS.PeerCertificates[0], r.ConnType)
 	switch {
 	case e == nil:
-		return Identity{}, &Error{Reason: reason, Warning: warning}
+		return Identity{}, refuse(reason)
 	case e.user.ProxyRequired && !proxied:
-		err := proxyRequired()
-		err.Warning = warning
-		return Identity{}, err
+		return Identity{}, e.named(proxyRequired())
+	case !matches(e.user.Password, r.Connect.Password):
+		return Identity{}, e.named(refuse("wrong password"))
 	}
-	id := e.identity()
-	id.Warning = warning
-	return id, nil
+	return e.identity(), nil
 }
 
 // fromCertificate finds the user that the certificate names and that may connect

@@ -78,7 +78,7 @@ func TestTLSMap(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			cfg := Config{TLSMap: true}
 			for _, name := range tc.users {
-				cfg.Users = append(cfg.Users, &User{Username: name, Password: "not asked for"})
+				cfg.Users = append(cfg.Users, &User{Username: name})
 			}
 			id, err := newTable(t, cfg).Authenticate(Request{Connect: &wire.Connect{}, TLS: certificate(t, tc.cert), ConnType: Standard})
 			require.Equal(t, tc.want, id.Name)
@@ -112,6 +112,15 @@ func TestTLSMapRules(t *testing.T) {
 	require.ErrorAs(t, err, &refusal)
 	require.Equal(t, ProxyRequired, refusal.Kind)
 	require.NotEmpty(t, refusal.Warning)
+
+	secret := newTable(t, Config{TLSMap: true, Users: []*User{{Username: "first", Password: "p"}}})
+	id, err = secret.Authenticate(Request{Connect: &wire.Connect{Username: "x", Password: "p"}, TLS: state, ConnType: Standard})
+	require.NoError(t, err)
+	require.Equal(t, "first", id.Name)
+	_, err = secret.Authenticate(Request{Connect: &wire.Connect{}, TLS: state, ConnType: Standard})
+	require.ErrorAs(t, err, &refusal)
+	require.Equal(t, "wrong password", refusal.Reason)
+	require.Equal(t, `User "first"`, refusal.Who)
 
 	plain := table.WithTLSMap(false)
 	_, err = plain.Authenticate(Request{Connect: &wire.Connect{Username: "second"}, TLS: state, ConnType: Standard})

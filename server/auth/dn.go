@@ -47,6 +47,7 @@ func (n dn) equalAnyOrder(o dn) bool {
 }
 
 func sortRDN(r rdn) {
+	//lockstep:total attributes that compare equal are the same
 	slices.SortFunc(r, func(a, b attribute) int {
 		if c := strings.Compare(a.oid, b.oid); c != 0 {
 			return c

@@ -24,7 +24,6 @@ type crossing struct {
 	accounts  []string
 	position  int
 	response  account.ResponseType
-	responded bool // the file states a response type
 	threshold time.Duration
 	trace     bool
 
@@ -154,8 +153,8 @@ func (d *decoder) accountUsers(acc *account.Account, list userList, at lang.Pos,
 		d.add(at, "Can not have a token and accounts")
 		return
 	}
-	if err := d.names.claim(list); err != nil {
-		d.add(at, "%v", err)
+	if text := d.names.claim(list); text != "" {
+		d.add(at, "%s", text)
 		return
 	}
 	if defaults != nil {

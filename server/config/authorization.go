@@ -53,8 +53,8 @@ func (d *decoder) authorization(_ string, v *lang.Value) {
 	if b.defaults != nil {
 		b.users.defaultTo(b.defaults)
 	}
-	if err := d.names.claim(*b.users); err != nil {
-		d.add(v.Pos, "%v", err)
+	if text := d.names.claim(*b.users); text != "" {
+		d.add(v.Pos, "%s", text)
 		return
 	}
 	o.Users, o.Nkeys = append(o.Users, b.users.users...), append(o.Nkeys, b.users.nkeys...)

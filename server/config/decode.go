@@ -30,9 +30,7 @@ func (d *decoder) decode(root *lang.Map) {
 		s, known := settings[key]
 		switch {
 		case unsupportedKeys[key]:
-			if !pair.Value.Used {
-				d.notYet(pair.Value.Pos, pair.Key)
-			}
+			d.notYet(pair.Value.Pos, pair.Key)
 		case !known:
 			d.unknown(pair.Value.Pos, pair.Value, pair.Key)
 		case key == "accounts":

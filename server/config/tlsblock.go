@@ -164,7 +164,7 @@ func (d *decoder) tlsCertificate(m *lang.Map, at lang.Pos) *TLSCertPairOpt {
 		case "key_file":
 			pair.KeyFile = file
 		default:
-			d.add(at, "error parsing certs config, unknown field %q", p.Key)
+			d.add(at, "error parsing tls certs config, unknown field %q", p.Key)
 			return nil
 		}
 	}

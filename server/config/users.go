@@ -141,21 +141,21 @@ func (d *decoder) connectionTypes(v *lang.Value) map[string]struct{} {
 }
 
 // claim takes the names of a block's users and nkeys; the first that is taken already
-// is the error.
-func (n identities) claim(l userList) error {
+// is the complaint, which is "" when there is none.
+func (n identities) claim(l userList) string {
 	for _, u := range l.users {
 		if n["user "+u.Username] {
-			return fmt.Errorf("Duplicate user %q detected", u.Username)
+			return fmt.Sprintf("Duplicate user %q detected", u.Username)
 		}
 		n["user "+u.Username] = true
 	}
 	for _, u := range l.nkeys {
 		if n["nkey "+u.Nkey] {
-			return fmt.Errorf("Duplicate nkey %q detected", u.Nkey)
+			return fmt.Sprintf("Duplicate nkey %q detected", u.Nkey)
 		}
 		n["nkey "+u.Nkey] = true
 	}
-	return nil
+	return ""
 }
 
 // defaultTo gives perms to the users that have none of their own.
