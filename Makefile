@@ -71,7 +71,7 @@ sim: build ## Look for failing seeds for the time FOR with JOBS jobs; failures g
 
 .PHONY: mutants
 mutants: ## Plant each fault of checks/mutants and demand that the simulation finds it
-	$(GO) run ./checks/cmd/lockstep-mutants
+	$(GO) run ./checks/mutants/run
 
 # A target's line in its file names it: "func FuzzParse(". One run serves one target.
 .PHONY: fuzz
