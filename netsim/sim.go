@@ -101,8 +101,12 @@ func (n *Sim) host(name string) *SimHost {
 	if h != nil && !h.dead {
 		return h
 	}
+	port := simPortFirst
+	if h != nil {
+		port = h.nextPort // its peers may still have connections of its former life
+	}
 	n.nextID++
-	h = &SimHost{net: n, name: name, id: n.nextID, listeners: make(map[int]*simListener), nextPort: simPortFirst}
+	h = &SimHost{net: n, name: name, id: n.nextID, listeners: make(map[int]*simListener), nextPort: port}
 	n.hosts[name] = h
 	n.unblock() // what is sent to connections of its former life is answered again
 	return h

@@ -87,7 +87,7 @@ type Broker struct {
 	buffers     bufferPool
 	ids         atomic.Uint64
 	lame        atomic.Bool
-	sweeping    atomic.Bool // the response sweep is armed
+	sweepAt     atomic.Int64 // monotonic time the response sweep is armed for; 0 is not
 	sweep       clock.Timer
 	handshakes  throttle
 

@@ -57,7 +57,7 @@ func (b *Broker) adoptAccounts(o *config.Options) map[*account.Account]bool {
 			a.SetUpdated(now)
 		}
 		if stated[a.Name] == nil {
-			b.accounts.remove(a)
+			b.removeAccount(a)
 		}
 	}
 	return changed
@@ -68,6 +68,15 @@ func (b *Broker) systemName() string {
 		return s.Name
 	}
 	return ""
+}
+
+// removeAccount forgets an account and the responses that lead to it.
+func (b *Broker) removeAccount(gone *account.Account) {
+	b.accounts.remove(gone)
+	now := b.clock.Monotonic()
+	for _, a := range b.Accounts() {
+		a.Responses().RemoveRequestor(gone, now)
+	}
 }
 
 func (r *accounts) remove(a *account.Account) {

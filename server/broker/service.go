@@ -74,11 +74,12 @@ func (c *Client) request(si *account.ServiceImport, from *account.Account, m *me
 	if maps := si.Account.Graph().Mappings; maps != nil && !c.mapSubject(maps, &next) {
 		return false
 	}
-	opened := false
+	var open *account.Response
 	if len(m.reply) > 0 {
 		next.reply = m.reply
-		if opened = !bytes.HasPrefix(m.reply, prefixJSAck); opened {
-			next.reply = []byte(si.Account.Responses().Add(from, string(m.reply), si, c.now, c.strand.Rand("reply"), nil))
+		if !bytes.HasPrefix(m.reply, prefixJSAck) {
+			open = si.Account.Responses().Open(from, string(m.reply), si, c.now, c.strand.Rand("reply"), nil)
+			next.reply = open.Subject()
 			c.b.armSweep(si.Account, c.now)
 		}
 	}
@@ -86,10 +87,8 @@ func (c *Client) request(si *account.ServiceImport, from *account.Account, m *me
 	if c.routeAcross(si.Account, &next) {
 		return true
 	}
-	if opened {
-		if r := si.Account.Responses().Lookup(next.reply); r != nil {
-			si.Account.Responses().Remove(r, c.now)
-		}
+	if open != nil {
+		si.Account.Responses().Remove(open, c.now)
 	}
 	return false
 }
@@ -127,12 +126,17 @@ func (c *Client) respond(acc *account.Account, m *message) bool {
 	if open == nil {
 		return false
 	}
+	last := open.Import.Export.Current().Response == account.Singleton
+	if last && !acc.Responses().Remove(open, c.now) {
+		return false // another responder was first
+	}
 	back := message{subject: []byte(open.Reply), reply: m.reply, payload: m.payload, header: m.header, depth: m.depth + 1}
 	delivered := c.routeAcross(open.Requestor, &back)
-	last := open.Import.Export.Current().Response == account.Singleton || len(m.payload) == 0
-	if !delivered || last {
+	switch {
+	case last:
+	case !delivered || len(m.payload) == 0:
 		acc.Responses().Remove(open, c.now)
-	} else {
+	default:
 		acc.Responses().Touch(open, c.now)
 	}
 	return delivered
@@ -140,24 +144,29 @@ func (c *Client) respond(acc *account.Account, m *message) bool {
 
 // armSweep makes sure that overdue responses of an account will be ended.
 func (b *Broker) armSweep(acc *account.Account, now time.Duration) {
-	if at, ok := acc.Responses().Next(); ok && !b.sweeping.Swap(true) {
-		b.sweep.Reset(at - now)
+	at, ok := acc.Responses().Next()
+	if !ok {
+		return
+	}
+	for {
+		armed := b.sweepAt.Load()
+		if armed != 0 && armed <= int64(at) {
+			return
+		}
+		if b.sweepAt.CompareAndSwap(armed, int64(at)) {
+			b.sweep.Reset(at - now)
+			return
+		}
 	}
 }
 
 // sweepResponses ends the responses that took too long, and looks again while
 // any is open.
 func (b *Broker) sweepResponses() {
-	b.sweeping.Store(false)
+	b.sweepAt.Store(0)
 	now := b.clock.Monotonic()
-	next, more := time.Duration(0), false
 	for _, a := range b.Accounts() {
 		a.Responses().ExpireBefore(now)
-		if at, ok := a.Responses().Next(); ok && (!more || at < next) {
-			next, more = at, true
-		}
-	}
-	if more && !b.sweeping.Swap(true) {
-		b.sweep.Reset(next - now)
+		b.armSweep(a, now)
 	}
 }
