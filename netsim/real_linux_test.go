@@ -48,3 +48,10 @@ type counter struct{ got, closed atomic.Int64 }
 
 func (e *counter) Data(p []byte) { e.got.Add(int64(len(p))) }
 func (e *counter) Closed(error)  { e.closed.Add(1) }
+
+// processorTime is what the process has used, in nanoseconds.
+func processorTime(t testing.TB) int64 {
+	var u unix.Rusage
+	require.NoError(t, unix.Getrusage(unix.RUSAGE_SELF, &u))
+	return u.Utime.Nano() + u.Stime.Nano()
+}

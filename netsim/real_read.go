@@ -96,7 +96,7 @@ func (c *realConn) readOnce() (again bool) {
 	}
 	b.free()
 	c.adapt(n)
-	return full || !c.t.drained()
+	return full || !c.t.drained() || c.stop.Load() != 0 || c.readErr != nil
 }
 
 // adapt chooses the size of the next read buffer after a read of n bytes.

@@ -13,6 +13,11 @@ const simReadMax = 64 << 10
 // simKeptMax bounds the buffer capacity that a burst leaves behind.
 const simKeptMax = 256 << 10
 
+const (
+	simPacket = 1460 // bytes that always arrive together
+	simPieces = 20   // per second, at most, over a link whose bandwidth is used up
+)
+
 // simPipe is one direction of a connection: what the sender's system took and the
 // reader has not read.
 type simPipe struct {
@@ -55,13 +60,21 @@ func (p *simPipe) send(b []byte) {
 	if p.ended {
 		return
 	}
+	bandwidth := p.link.profile.Bandwidth
 	now := p.pair.net.clock.Events()
-	if n := len(p.segments); n > 0 && p.sentIn == now && p.link.profile.Bandwidth == 0 {
+	if n := len(p.segments); n > 0 && p.sentIn == now && bandwidth == 0 {
 		p.segments[n-1].n += len(b)
 		return
 	}
 	p.sentIn = now
-	p.add(simSegment{n: len(b), at: p.link.arrival(len(b))})
+	for left := len(b); left > 0; {
+		n := left
+		if bandwidth > 0 { // a slow link brings a large write in pieces
+			n = min(left, max(simPacket, bandwidth/simPieces))
+		}
+		p.add(simSegment{n: n, at: p.link.arrival(n)})
+		left -= n
+	}
 }
 
 // finish sends the end, once.

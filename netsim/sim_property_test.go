@@ -181,7 +181,7 @@ func TestSimStreams(t *testing.T) {
 		dial := func(t *rapid.T) { n.dial(host.Draw(t, "from"), host.Draw(t, "to")) }
 		write := func(t *rapid.T) { side(t).write(rapid.IntRange(1, 30_000).Draw(t, "n")) }
 		run := func(t *rapid.T) { n.world.RunFor(millis(t, 200)) }
-		t.Repeat(map[string]func(*rapid.T){
+		actions := map[string]func(*rapid.T){
 			"dial": dial, "dial too": dial,
 			"write": write, "write too": write, "write three": write,
 			"run": run, "run too": run,
@@ -223,7 +223,10 @@ func TestSimStreams(t *testing.T) {
 				c.Resume()
 			},
 			"restart": func(t *rapid.T) { n.restart(host.Draw(t, "host"), flip.Draw(t, "power loss")) },
-		})
+		}
+		for range 4 { // longer runs than one Repeat gives
+			t.Repeat(actions)
+		}
 		n.heal()
 		for _, s := range n.sides {
 			s.conn.Resume()

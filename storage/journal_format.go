@@ -66,9 +66,6 @@ type batchHeader struct {
 // size is the length of header and body, in bytes.
 func (h *batchHeader) size() int64 { return batchHeaderLen + int64(h.body) }
 
-// repeats tells whether the batch is another's second copy.
-func (h *batchHeader) repeats() bool { return h.covers < h.offset }
-
 // seed begins the checksums of a journal's batches.
 func seed(id uint64) uint32 {
 	var p [8]byte

@@ -412,6 +412,45 @@ func TestJournalCutAnywhere(t *testing.T) {
 	}
 }
 
+// TestJournalStaleTail puts a batch of a tail that was cut off, intact, behind one
+// that took the place of its predecessor.
+func TestJournalStaleTail(t *testing.T) {
+	w := &journalWorld{simWorld: newSimWorld(5)}
+	_, err := w.open(t)
+	require.NoError(t, err)
+	w.append(t, []byte("x"))
+	w.settle()
+	write := func(payloads ...string) []byte {
+		for _, p := range payloads {
+			w.append(t, []byte(p))
+			w.settle()
+		}
+		return w.disk.ReadFile("log")
+	}
+	image := w.disk.Snapshot()
+	reopen := func() {
+		w.machine.Kill()
+		w.disk.Restore(image)
+		w.start()
+		w.base, w.appended, w.acked = nil, [][]byte{[]byte("x")}, 1
+		_, err := w.open(t)
+		require.NoError(t, err)
+	}
+	reopen()
+	cut := write("p", "q")
+	reopen()
+	kept := write("P")
+
+	f := w.MustOpen(t, "log", 0)
+	_, err = f.Append(cut[len(kept):])
+	require.NoError(t, err)
+	require.NoError(t, w.Sync(f))
+	w.restart(true)
+	_, err = w.open(t)
+	require.NoError(t, err)
+	require.Equal(t, [][]byte{[]byte("x"), []byte("P")}, w.found)
+}
+
 func TestJournalOnTheRealDisk(t *testing.T) {
 	fs, err := storage.OpenReal(t.TempDir())
 	require.NoError(t, err)

@@ -33,7 +33,7 @@ type realFile struct {
 	buffer   []change
 	inFlight []change // being written by the worker
 	buffered int
-	spare    []byte // a buffer to use again
+	spare    [][]byte // buffers to use again, at most two: one fills while one is written
 	broken   error
 	ops      []realOp
 	running  bool
@@ -114,8 +114,7 @@ func (f *realFile) put(op string, p []byte, off int64) error {
 	if last >= 0 && f.buffer[last].data != nil && f.buffer[last].off+int64(len(f.buffer[last].data)) == off {
 		f.buffer[last].data = append(f.buffer[last].data, p...)
 	} else {
-		f.buffer = append(f.buffer, change{off, append(f.spare[:0], p...)})
-		f.spare = nil
+		f.buffer = append(f.buffer, change{off, append(f.takeSpare(), p...)})
 	}
 	f.buffered += len(p)
 	f.size = max(f.size, off+int64(len(p)))
@@ -123,6 +122,17 @@ func (f *realFile) put(op string, p []byte, off int64) error {
 		f.push(realOp{})
 	}
 	return nil
+}
+
+// takeSpare is an empty buffer, grown by earlier use where there is one.
+func (f *realFile) takeSpare() []byte {
+	last := len(f.spare) - 1
+	if last < 0 {
+		return nil
+	}
+	p := f.spare[last]
+	f.spare = f.spare[:last]
+	return p[:0]
 }
 
 // Truncate implements File.
@@ -221,8 +231,8 @@ func (f *realFile) writeOut() error {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(changes) > 0 && cap(changes[0].data) <= realBufferKept {
-		f.spare = changes[0].data
+	if len(changes) > 0 && changes[0].data != nil && cap(changes[0].data) <= realBufferKept && len(f.spare) < 2 {
+		f.spare = append(f.spare, changes[0].data)
 	}
 	clear(f.inFlight)
 	f.inFlight = f.inFlight[:0]

@@ -55,6 +55,22 @@ func TestExemption(t *testing.T) {
 	}
 }
 
+func TestForbiddenImport(t *testing.T) {
+	for path, want := range map[string]bool{
+		"os": true, "os/exec": true, "os/signal": true, "os/user": true, "syscall": true,
+		"net": true, "net/http": true, "net/http/pprof": true, "net/rpc": true,
+		"golang.org/x/sys/unix": true, "golang.org/x/sync/errgroup": true,
+		"crypto/rand": true, "hash/maphash": true, "weak": true, "unique": true,
+		"net/netip": false, "net/url": false, "net/textproto": false,
+		"crypto/tls": false, "crypto/x509": false, "math/rand/v2": false, "osx": false,
+		module + "/storage": false,
+	} {
+		why, bad := forbiddenImport(path)
+		assert.Equal(t, want, bad, path)
+		assert.Equal(t, want, why != "", path)
+	}
+}
+
 func TestPrintsPointer(t *testing.T) {
 	for format, want := range map[string]bool{
 		"":         false,

@@ -27,6 +27,8 @@ var Layers = []Layer{
 	{"clock", nil, "time and order are the lowest layer"},
 	{"netsim", []string{"clock"}, "a network needs strands and time only"},
 	{"storage", []string{"clock"}, "a disk needs strands and time only"},
+	{"storage/fstest", []string{"storage", "clock"}, "the conformance suite of the disk"},
+	{"netsim/conformance", []string{"netsim", "clock"}, "the conformance suite of the network"},
 
 	{"server/wire", nil, "codecs are bytes in, verbs out: usable by clients, servers and tests alike"},
 	{"server/subject", nil, "matching is pure"},
@@ -34,7 +36,8 @@ var Layers = []Layer{
 	{"server/perm", []string{"server/subject"}, "permissions are sets of subjects"},
 	{"server/account", []string{"server/wire", "server/subject", "server/perm", "server/logging", "clock"}, "accounts map and limit subjects; who logs in is not theirs"},
 	{"server/auth", []string{"server/wire", "server/subject", "server/perm", "server/account", "server/logging", "netsim", "clock"}, "credentials become an identity in an account"},
-	{"server/config", []string{"server/subject", "server/perm", "server/auth", "server/account", "server/logging"}, "a file becomes options; it starts nothing, so it needs neither network nor clock"},
+	{"server/config/lang", nil, "the language knows nothing of what is configured with it"},
+	{"server/config", []string{"server/config/lang", "server/subject", "server/perm", "server/auth", "server/account", "server/logging"}, "a file becomes options; it starts nothing, so it needs neither network nor clock"},
 	{"server/broker", []string{"server/wire", "server/subject", "server/logging", "server/perm", "server/account", "server/auth", "server/config", "netsim", "clock"}, "connections and routing stand on all that judges a message"},
 	{"server/monitor", []string{"server/broker", "server/wire", "server/subject", "server/logging", "server/perm", "server/account", "server/auth", "server/config", "netsim", "clock"}, "it reports what the broker and those below it hold"},
 	{"server", []string{"server/...", "storage", "netsim", "clock"}, "assembly; never sim or checks, or the product would depend on its judge"},
@@ -43,7 +46,6 @@ var Layers = []Layer{
 	{"sim", []string{"sim/...", "checks/...", "server", "server/...", "storage", "netsim", "clock"}, "the simulated world holds the real server and its judges"},
 	{"checks", []string{"checks/...", "server", "server/...", "storage", "netsim", "clock"}, "judges see everything but the world that calls them"},
 	{"cmd", []string{"sim", "sim/...", "checks/...", "server", "server/...", "storage", "netsim", "clock"}, "programs wire everything"},
-	{"storage/fstest", []string{"storage", "clock"}, "the conformance suite of the disk"},
 }
 
 // Check reports what is wrong with one package's imports: both are full paths,

@@ -1,6 +1,7 @@
 package subject
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"slices"
@@ -20,20 +21,24 @@ var ErrInvalidSubject = errors.New("invalid subject")
 // make results stale that it does not concern, but for the few that share its
 // share of the [Generation] counters.
 //
-// Literal subjects are in hash tables, patterns with wildcards in a trie of
-// immutable nodes. An index without subscriptions is small enough to have tens of
-// thousands of them; one that has emptied again is as small.
+// Literal subjects are in hash tables, and so are, by what comes before it, the
+// patterns whose only wildcard is the last token: inboxes mostly. The others are in
+// a trie of immutable nodes. An index without subscriptions is small enough to have
+// tens of thousands of them; one that has emptied again is as small.
 type Index[T comparable] struct {
 	seed     hasher
-	literals literals[T]
-	root     atomic.Pointer[node[T]] // patterns
-	literalG generations             // by hash of the subject
-	patternG generations             // by hash of a pattern's first token
-	leadingG atomic.Uint64           // patterns that start with a wildcard
+	literals hashed[T]
+	stars    hashed[T]                    // literal tokens and a last "*"
+	rests    hashed[T]                    // up to restDepth literal tokens and a last ">"
+	depths   [restDepth + 1]atomic.Uint32 // leaves of rests by number of literal tokens
+	root     atomic.Pointer[node[T]]      // all other patterns
+	literalG generations                  // by hash of the subject
+	patternG generations                  // by hash of a pattern's first token
+	leadingG atomic.Uint64                // patterns that start with a wildcard
 
-	mu      sync.RWMutex // held shared by writers, alone while sizes change
-	rootMu  sync.Mutex   // between writers of patterns
-	pattern int          // patterns in the trie, under rootMu
+	mu     sync.RWMutex // held shared by writers, alone while sizes change
+	rootMu sync.Mutex   // between writers of the trie
+	deep   atomic.Int64 // leaves of the trie
 
 	seq  atomic.Uint64
 	size atomic.Int64
@@ -46,6 +51,8 @@ const (
 	patternFew      = 32
 
 	patternCountersMany = 256
+
+	restDepth = 15
 )
 
 // NewIndex gives an empty index. Its hashes are the same in every process.
@@ -55,6 +62,7 @@ func NewIndex[T comparable]() *Index[T] { return NewIndexSeeded[T](0) }
 // does not know it cannot choose subjects that collide.
 func NewIndexSeeded[T comparable](seed uint64) *Index[T] {
 	x := &Index[T]{seed: hasher(seed)}
+	x.stars.cut, x.rests.cut = len(".*"), len(".>")
 	x.literalG.resize(literalCounters)
 	x.patternG.resize(patternCounters)
 	return x
@@ -121,31 +129,49 @@ func (x *Index[T]) UpdateWeight(subject, queue string, v T, weight int32) bool {
 
 // edit replaces the leaf of a valid subject and counts the change.
 func (x *Index[T]) edit(subject string, change func(*leaf[T]) *leaf[T]) {
-	x.mu.RLock()
 	changed := false
 	note := func(l *leaf[T]) *leaf[T] {
 		now := change(l)
 		changed = now != l
 		return now
 	}
-	fits := true
-	if HasWildcard(subject) {
-		fits = x.editPattern(subject, note)
-		if changed {
-			x.patternCounter(subject).Add(1)
-		}
-	} else {
+	x.mu.RLock()
+	var counter *atomic.Uint64
+	if !HasWildcard(subject) {
 		hash := x.seed.hash(subject)
 		x.literals.edit(hash, subject, note)
-		if changed {
-			x.literalG.counter(hash).Add(1)
-			fits = x.literals.misfit() == 0
-		}
+		counter = x.literalG.counter(hash)
+	} else {
+		x.editPattern(subject, note)
+		counter = x.patternCounter(subject)
+	}
+	fits := true
+	if changed {
+		counter.Add(1)
+		fits = x.literals.misfit()+x.stars.misfit()+x.rests.misfit()+x.patternMisfit() == 0
 	}
 	x.mu.RUnlock()
 	if !fits {
 		x.resize()
 	}
+}
+
+func (x *Index[T]) editPattern(pattern string, change func(*leaf[T]) *leaf[T]) {
+	if len(pattern) > len(".*") && pattern[len(pattern)-2] == separator {
+		prefix := pattern[:len(pattern)-2]
+		depth, rest := Tokens(prefix), pattern[len(pattern)-1] == wildRest
+		switch {
+		case HasWildcard(prefix):
+		case !rest:
+			x.stars.edit(x.seed.hash(prefix), pattern, change)
+			return
+		case depth <= restDepth:
+			more := x.rests.edit(x.seed.hash(prefix), pattern, change)
+			x.depths[depth].Add(uint32(more))
+			return
+		}
+	}
+	x.editTrie(pattern, change)
 }
 
 func (x *Index[T]) patternCounter(pattern string) *atomic.Uint64 {
@@ -156,8 +182,7 @@ func (x *Index[T]) patternCounter(pattern string) *atomic.Uint64 {
 	return x.patternG.counter(x.seed.hash(first))
 }
 
-// editPattern tells whether the number of counters still fits.
-func (x *Index[T]) editPattern(pattern string, change func(*leaf[T]) *leaf[T]) (fits bool) {
+func (x *Index[T]) editTrie(pattern string, change func(*leaf[T]) *leaf[T]) {
 	x.rootMu.Lock()
 	defer x.rootMu.Unlock()
 	was := x.root.Load()
@@ -165,26 +190,26 @@ func (x *Index[T]) editPattern(pattern string, change func(*leaf[T]) *leaf[T]) (
 		to := change(l)
 		switch {
 		case l == nil && to != nil:
-			x.pattern++
+			x.deep.Add(1)
 		case l != nil && to == nil:
-			x.pattern--
+			x.deep.Add(-1)
 		}
 		return to
 	})
 	if now != was {
 		x.root.Store(now)
 	}
-	return x.patternMisfit() == 0
 }
 
 // patternMisfit gives the number of counters there should be, 0 when there are as
 // many.
 func (x *Index[T]) patternMisfit() int {
 	few := len(*x.patternG.counters.Load()) == patternCounters
+	patterns := x.stars.leaves.Load() + x.rests.leaves.Load() + x.deep.Load()
 	switch {
-	case few && x.pattern > patternFew:
+	case few && patterns > patternFew:
 		return patternCountersMany
-	case !few && x.pattern < patternFew/4:
+	case !few && patterns < patternFew/4:
 		return patternCounters
 	}
 	return 0
@@ -194,10 +219,11 @@ func (x *Index[T]) patternMisfit() int {
 func (x *Index[T]) resize() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if n := x.literals.misfit(); n != 0 {
-		x.literals.reshard(n)
+	if n := x.literals.refit(); n != 0 {
 		x.literalG.resize(n * literalCounters)
 	}
+	x.stars.refit()
+	x.rests.refit()
 	if n := x.patternMisfit(); n != 0 {
 		x.patternG.resize(n)
 	}
@@ -216,10 +242,55 @@ func (x *Index[T]) Match(subject []byte, r *Result[T]) {
 	if l := x.literals.find(hash, subject); l != nil {
 		r.add(l)
 	}
-	if root := x.root.Load(); root != nil && !hasEmptyToken(subject) {
+	x.collect(subject, r)
+	x.stat.matched(r.Fanout())
+}
+
+// collect adds to r the patterns that match.
+func (x *Index[T]) collect(subject []byte, r *Result[T]) {
+	stars, rests, root := x.stars.leaves.Load() != 0, x.rests.leaves.Load() != 0, x.root.Load()
+	if !stars && !rests && root == nil || hasEmptyToken(subject) {
+		return
+	}
+	if stars {
+		if l := x.findStar(subject); l != nil {
+			r.add(l)
+		}
+	}
+	if rests {
+		for d, i := 1, 0; d <= restDepth; d++ {
+			var l *leaf[T]
+			if l, i = x.findRest(subject, i, d); l != nil {
+				r.add(l)
+			}
+			if i > len(subject) {
+				break
+			}
+		}
+	}
+	if root != nil {
 		root.collect(x.seed, subject, 0, r)
 	}
-	x.stat.matched(r.Fanout())
+}
+
+// findStar looks for the pattern that has a "*" for the last token of subject only.
+func (x *Index[T]) findStar(subject []byte) *leaf[T] {
+	i := bytes.LastIndexByte(subject, separator)
+	if i < 0 {
+		return nil
+	}
+	return x.stars.find(hash64(uint64(x.seed), subject[:i]), subject[:i])
+}
+
+// findRest looks for the pattern that has a ">" for all but the first d tokens of
+// subject. The d-th token starts at i; after is where the next one does.
+func (x *Index[T]) findRest(subject []byte, i, d int) (l *leaf[T], after int) {
+	_, after = next(subject, i)
+	if after > len(subject) || x.depths[d].Load() == 0 {
+		return nil, after
+	}
+	prefix := subject[:after-1]
+	return x.rests.find(hash64(uint64(x.seed), prefix), prefix), after
 }
 
 // HasInterest tells whether anything matches a published subject.
@@ -227,8 +298,20 @@ func (x *Index[T]) HasInterest(subject []byte) bool {
 	if x.literals.find(hash64(uint64(x.seed), subject), subject) != nil {
 		return true
 	}
+	if hasEmptyToken(subject) {
+		return false
+	}
+	if x.findStar(subject) != nil {
+		return true
+	}
+	for d, i := 1, 0; d <= restDepth && i <= len(subject); d++ {
+		var l *leaf[T]
+		if l, i = x.findRest(subject, i, d); l != nil {
+			return true
+		}
+	}
 	root := x.root.Load()
-	return root != nil && !hasEmptyToken(subject) && root.any(x.seed, subject, 0)
+	return root != nil && root.any(x.seed, subject, 0)
 }
 
 // Gen gives the present generation of all that subject may match.
@@ -255,8 +338,8 @@ func (x *Index[T]) Valid(g *Generation) bool {
 func (x *Index[T]) Fresh(r *Result[T]) bool { return x.Valid(&r.Gen) }
 
 // ReverseMatch fills r with all subscriptions whose subject or pattern overlaps
-// pattern, sorted by their subjects. It visits every literal subject when pattern
-// has wildcards. r.Gen is not set: such a result is not for keeping.
+// pattern, sorted by their subjects. When pattern has wildcards it visits most of
+// the index. r.Gen is not set: such a result is not for keeping.
 func (x *Index[T]) ReverseMatch(pattern []byte, r *Result[T]) {
 	r.clear()
 	r.Gen = Generation{}
@@ -264,15 +347,25 @@ func (x *Index[T]) ReverseMatch(pattern []byte, r *Result[T]) {
 		return
 	}
 	r.leafs = r.leafs[:0]
-	visit := func(l *leaf[T]) { r.leafs = append(r.leafs, l) }
+	visit := func(l *leaf[T]) {
+		if l != nil {
+			r.leafs = append(r.leafs, l)
+		}
+	}
 	if HasWildcard(pattern) {
-		x.literals.each(func(l *leaf[T]) {
-			if Matches(l.subject, pattern) {
+		x.eachHashed(func(l *leaf[T]) {
+			if Overlaps(l.subject, pattern) {
 				visit(l)
 			}
 		})
-	} else if l := x.literals.find(hash64(uint64(x.seed), pattern), pattern); l != nil {
-		visit(l)
+	} else {
+		visit(x.literals.find(hash64(uint64(x.seed), pattern), pattern))
+		visit(x.findStar(pattern))
+		for d, i := 1, 0; d <= restDepth && i <= len(pattern); d++ {
+			var l *leaf[T]
+			l, i = x.findRest(pattern, i, d)
+			visit(l)
+		}
 	}
 	if root := x.root.Load(); root != nil {
 		root.overlapping(x.seed, pattern, 0, visit)
@@ -282,6 +375,12 @@ func (x *Index[T]) ReverseMatch(pattern []byte, r *Result[T]) {
 		r.add(l)
 	}
 	clear(r.leafs)
+}
+
+func (x *Index[T]) eachHashed(visit func(*leaf[T])) {
+	x.literals.each(visit)
+	x.stars.each(visit)
+	x.rests.each(visit)
 }
 
 func sortLeafs[T comparable](leafs []*leaf[T]) {
@@ -294,7 +393,7 @@ func sortLeafs[T comparable](leafs []*leaf[T]) {
 func (x *Index[T]) Walk(visit func(subject, queue string, v T) bool) {
 	var leafs []*leaf[T]
 	collect := func(l *leaf[T]) { leafs = append(leafs, l) }
-	x.literals.each(collect)
+	x.eachHashed(collect)
 	if root := x.root.Load(); root != nil {
 		root.each(collect)
 	}

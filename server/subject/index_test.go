@@ -40,12 +40,15 @@ func remembered(literal, pattern string) bool {
 	return match
 }
 
-// rank orders patterns that match the same subject as the trie visits them.
+// rank orders subjects and patterns that match the same subject as the index does.
 func rank(pattern string) string {
 	if modelLiteral(pattern) {
 		return ""
 	}
-	out := ""
+	if i := strings.LastIndexByte(pattern, '.'); i > 0 && modelLiteral(pattern[:i]) {
+		return map[byte]string{'*': "1", '>': "2" + string(rune('0'+i))}[pattern[i+1]]
+	}
+	out := "3"
 	for _, token := range strings.Split(pattern, ".") {
 		switch token {
 		case ">":
@@ -226,7 +229,9 @@ func TestIndexGrowsAndShrinks(t *testing.T) {
 	var r, early, earlyPattern Result[int]
 	x.Match([]byte("s.1"), &early)
 	x.Match([]byte("w.1.x"), &earlyPattern)
-	name := func(i int) (string, string) { return fmt.Sprintf("s.%d", i), fmt.Sprintf("w%d.%d.*", i%3, i) }
+	name := func(i int) (string, string) {
+		return fmt.Sprintf("s.%d", i), fmt.Sprintf([]string{"w%d.%d.*", "w%d.%d.>", "w%d.*.%d"}[i/3%3], i%3, i)
+	}
 	for i := range n {
 		literal, pattern := name(i)
 		require.NoError(t, x.Insert(literal, "", 1, i))
@@ -240,7 +245,7 @@ func TestIndexGrowsAndShrinks(t *testing.T) {
 		literal, pattern := name(i)
 		x.Match([]byte(literal), &r)
 		require.Equal(t, []int{i}, r.Plain)
-		x.Match([]byte(strings.Replace(pattern, "*", "y", 1)), &r)
+		x.Match([]byte(strings.NewReplacer("*", "y", ">", "y").Replace(pattern)), &r)
 		require.Equal(t, []Group[int]{{"q", []Member[int]{{i, 1}}}}, r.Groups)
 	}
 	for i := range n {
@@ -251,12 +256,15 @@ func TestIndexGrowsAndShrinks(t *testing.T) {
 	}
 	require.Zero(t, x.Len())
 	require.Nil(t, x.root.Load())
-	require.Len(t, *x.literals.shards.Load(), 1)
-	require.Nil(t, (*x.literals.shards.Load())[0].tab.Load())
 	require.Len(t, *x.literalG.counters.Load(), literalCounters)
 	require.Len(t, *x.patternG.counters.Load(), patternCounters)
-	require.Zero(t, x.literals.leaves.Load())
-	require.Zero(t, x.pattern)
+	for _, s := range []*hashed[int]{&x.literals, &x.stars, &x.rests} {
+		require.Len(t, *s.shards.Load(), 1)
+		require.Nil(t, (*s.shards.Load())[0].tab.Load())
+		require.Zero(t, s.leaves.Load())
+	}
+	require.Zero(t, x.deep.Load())
+	require.Zero(t, x.depths[2].Load())
 	s := x.Stats()
 	require.Equal(t, []uint64{0, 2 * n, 2 * n}, []uint64{s.Subscriptions, s.Inserts, s.Removes})
 }
@@ -374,8 +382,8 @@ func TestStats(t *testing.T) {
 }
 
 // Readers beside writers: what stays is always found, and a result held for fresh
-// while its subject is certainly at rest is right. Every writer toggles a literal
-// and a pattern of its own, and grows and empties the index around them.
+// while its subject is certainly at rest is right. Every writer toggles one kind of
+// subscription, and grows and empties the index around it.
 func TestReadersBesideWriters(t *testing.T) {
 	const writers, rounds, crowd = 4, 30, 100
 	x := NewIndex[int]()
@@ -388,14 +396,14 @@ func TestReadersBesideWriters(t *testing.T) {
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			toggled := []string{fmt.Sprintf("t%d.x", w), fmt.Sprintf("t%d.*", w)}[w%2]
+			toggled := fmt.Sprintf([]string{"t%d.x.y", "t%d.x.*", "t%d.>", "t%d.*.y"}[w], w)
 			for round := range rounds {
 				begun[w].Add(1)
 				_ = x.Insert(toggled, "", 1, w)
 				ended[w].Add(1)
 				for i := range crowd {
 					_ = x.Insert(fmt.Sprintf("c.%d.%d", w, i), "", 1, w)
-					_ = x.Insert(fmt.Sprintf("c%d.%d.*", i, w), "q", 1, w)
+					_ = x.Insert(fmt.Sprintf([]string{"c%d.%d.*", "c%d.*.%d"}[i%2], i, w), "q", 1, w)
 					_ = x.Insert("c.same", "", 1, w*crowd+i)
 				}
 				begun[w].Add(1)
@@ -403,7 +411,7 @@ func TestReadersBesideWriters(t *testing.T) {
 				ended[w].Add(1)
 				for i := range crowd {
 					x.Remove(fmt.Sprintf("c.%d.%d", w, (i+round)%crowd), "", w)
-					x.Remove(fmt.Sprintf("c%d.%d.*", i, w), "q", w)
+					x.Remove(fmt.Sprintf([]string{"c%d.%d.*", "c%d.*.%d"}[i%2], i, w), "q", w)
 					x.Remove("c.same", "", w*crowd+i)
 				}
 			}
@@ -428,7 +436,7 @@ func TestReadersBesideWriters(t *testing.T) {
 						wrong[reader] = fmt.Sprint("held for fresh after change ", before, ": ", cache[w].Plain)
 					}
 					if !fresh {
-						x.Match(fmt.Appendf(nil, "t%d.x", w), &cache[w])
+						x.Match(fmt.Appendf(nil, "t%d.x.y", w), &cache[w])
 					}
 				}
 				x.ReverseMatch([]byte("c.>"), &r)
@@ -442,6 +450,7 @@ func TestReadersBesideWriters(t *testing.T) {
 	require.Equal(t, make([]string, 2), wrong)
 	require.Equal(t, 2, x.Len())
 	require.True(t, x.Remove("stay.*", "", -2))
+	require.True(t, x.Remove("stay.a", "", -1))
 	require.Nil(t, x.root.Load())
 }
 

@@ -3,9 +3,10 @@ package subject
 // A Result is what a subject matches. It belongs to one caller, who reuses it:
 // after the first few matches it is filled without allocating.
 //
-// The order is that of the index and the same in every run: the literal subject's
-// subscriptions before those of patterns, those of one subject or pattern in the
-// order of their insertion.
+// The order is that of the index and the same in every run: subscriptions to the
+// literal subject first, then to patterns with only a last "*", then with only a
+// last ">", then to other patterns; those to one subject or pattern in the order of
+// their insertion.
 type Result[T comparable] struct {
 	Plain  []T
 	Groups []Group[T]

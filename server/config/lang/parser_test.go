@@ -150,7 +150,7 @@ func TestIncludes(t *testing.T) {
 		},
 		Env: func(string) (string, bool) { return "e", true },
 	}
-	m, err := Parse("m { include a.conf }\nn: $y\n", "dir/c.conf", src)
+	m, err := Parse("m { include a.conf }\nn: $y\n", "dir/main.conf", src)
 	require.NoError(t, err)
 	require.Equal(t, map[string]any{"m": map[string]any{"x": int64(1), "y": "e", "z": int64(2)}, "n": "e"}, m.Plain())
 	require.Equal(t, "dir/sub/b.conf:1:0", m.Get("m").Data.(*Map).Get("y").Pos.String())

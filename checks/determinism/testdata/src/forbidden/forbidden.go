@@ -2,16 +2,11 @@ package forbidden
 
 import (
 	"context"
-	crand "crypto/rand" // want `import of crypto/rand: unseeded randomness`
 	"fmt"
 	"hash/maphash" // want `import of hash/maphash`
 	"iter"
 	"log" // want `import of log`
 	"math/rand/v2"
-	"net"      // want `import of net: the operating system`
-	"net/http" // want `import of net/http`
-	"net/netip"
-	"net/textproto"
 	"net/url"
 	"os"        // want `import of os: the operating system`
 	"os/signal" // want `import of os/signal`
@@ -24,13 +19,8 @@ import (
 )
 
 var (
-	_ = crand.Reader
 	_ maphash.Hash
 	_ = log.Print
-	_ net.Conn
-	_ http.Handler
-	_ netip.Addr
-	_ textproto.MIMEHeader
 	_ url.URL
 	_ = os.Exit
 	_ = signal.Notify
