@@ -56,7 +56,6 @@ type Sim struct {
 	rands   map[string]*rand.Rand
 	running *SimStrand // whose task runs now
 	trace   Trace
-	next    uint64 // number of the next strand
 }
 
 type slot struct {

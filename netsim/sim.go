@@ -15,11 +15,11 @@ import (
 
 // Reasons of simulated failures. They are those of real sockets.
 var (
-	simErrReset   = fmt.Errorf("read: %w", error(syscall.ECONNRESET))
-	simErrRefused = fmt.Errorf("connect: %w", error(syscall.ECONNREFUSED))
-	simErrTimeout = fmt.Errorf("i/o timeout: %w", os.ErrDeadlineExceeded)
-	simErrNoHost  = errors.New("no such host")
-	simErrInUse   = fmt.Errorf("bind: %w", error(syscall.EADDRINUSE))
+	errSimReset   = fmt.Errorf("read: %w", error(syscall.ECONNRESET))
+	errSimRefused = fmt.Errorf("connect: %w", error(syscall.ECONNREFUSED))
+	errSimTimeout = fmt.Errorf("i/o timeout: %w", os.ErrDeadlineExceeded)
+	errSimNoHost  = errors.New("no such host")
+	errSimInUse   = fmt.Errorf("bind: %w", error(syscall.EADDRINUSE))
 )
 
 const (
@@ -47,6 +47,7 @@ type Sim struct {
 	profile Link       // of links not set on their own
 	pairs   []*SimPair
 	nextID  uint64
+	frozen  int // machines
 
 	socketBuffer int
 	refuse, slow float64 // probability per attempt to connect
@@ -85,7 +86,7 @@ type SimHost struct {
 	name      string
 	id        uint64
 	dead      bool
-	frozen    bool
+	frozen    bool // its network card is gone
 	listeners map[int]*simListener
 	nextPort  int
 }
@@ -150,7 +151,7 @@ func (h *SimHost) Listen(s clock.Strand, addr string, accept func(Conn)) (Listen
 	if port == 0 {
 		port = h.freePort()
 	} else if h.listeners[port] != nil {
-		return nil, fmt.Errorf("listen %s: %w", addr, simErrInUse)
+		return nil, fmt.Errorf("listen %s: %w", addr, errSimInUse)
 	}
 	l := &simListener{host: h, port: port, strand: s, accept: accept}
 	h.listeners[port] = l
@@ -226,7 +227,7 @@ func (d *simDial) start(o DialOptions) {
 	n := d.from.net
 	host, port, err := simSplitAddr(d.addr)
 	if err != nil {
-		d.finish(nil, fmt.Errorf("dial: %w", err))
+		d.fail(fmt.Errorf("dial: %w", err))
 		return
 	}
 	switch host {
@@ -237,7 +238,7 @@ func (d *simDial) start(o DialOptions) {
 		host = real
 	}
 	if n.hosts[host] == nil {
-		d.finish(nil, fmt.Errorf("dial %s: %w", d.addr, simErrNoHost))
+		d.fail(fmt.Errorf("dial %s: %w", d.addr, errSimNoHost))
 		return
 	}
 	d.port = port
@@ -279,7 +280,7 @@ func (d *simDial) arrive() {
 		n.count(FaultRefused, d.to.id)
 	}
 	if refused {
-		d.err = fmt.Errorf("dial %s: %w", d.addr, simErrRefused)
+		d.err = fmt.Errorf("dial %s: %w", d.addr, errSimRefused)
 	} else {
 		d.pair = n.newPair(d.from, peer, d.from.freePort(), d.port)
 		l.offer(d.pair.server)
@@ -308,9 +309,14 @@ func (d *simDial) expire() {
 		return
 	}
 	if d.pair != nil {
-		d.pair.client.vanish(simErrReset)
+		d.pair.client.vanish(errSimReset)
 	}
-	d.finish(nil, fmt.Errorf("dial %s: %w", d.addr, simErrTimeout))
+	d.finish(nil, fmt.Errorf("dial %s: %w", d.addr, errSimTimeout))
+}
+
+// fail answers an attempt that cannot even begin, after Dial has returned.
+func (d *simDial) fail(err error) {
+	d.strand.Post(func() { d.done(nil, err) })
 }
 
 func (d *simDial) abandon() {
@@ -334,7 +340,7 @@ func (d *simDial) finish(c *simConn, err error) {
 func (l *simListener) offer(c *simConn) {
 	simRunOn(l.strand, func() {
 		if l.closed {
-			c.vanish(simErrReset)
+			c.vanish(errSimReset)
 			return
 		}
 		l.accept(c)

@@ -121,10 +121,25 @@ func (c *simConn) mayRead() bool {
 	return !c.gone && !c.closing && !c.paused && c.strand != nil && c.stalledUntil <= c.pair.net.clock.Now()
 }
 
+// wantsRead tells whether a read is to be posted now, and takes note that it is.
+func (c *simConn) wantsRead() bool {
+	if c.reading || !c.mayRead() || !c.readable() {
+		return false
+	}
+	c.reading = true
+	return true
+}
+
 // kick posts a read when there is something to read and nothing against it.
 func (c *simConn) kick() {
-	if !c.reading && c.mayRead() && c.readable() {
-		c.reading = true
+	if c.wantsRead() {
+		c.strand.Post(c.readTask)
+	}
+}
+
+// arrived is kick in the event of an arrival, which the read may be part of.
+func (c *simConn) arrived() {
+	if c.wantsRead() {
 		simRunOn(c.strand, c.readTask)
 	}
 }
@@ -430,7 +445,7 @@ func (c *simConn) vanish(end error) {
 func (c *simConn) lose() {
 	c.told, c.lost = true, true
 	c.belowFn = nil
-	c.shut(simErrReset, nil)
+	c.shut(errSimReset, nil)
 }
 
 func (c *simConn) TLS() *tls.ConnectionState { return c.state }

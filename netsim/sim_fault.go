@@ -136,6 +136,7 @@ func (n *Sim) Freeze(host string) {
 	h := n.host(host)
 	if !h.frozen {
 		h.frozen = true
+		n.frozen++
 		n.count(FaultHostFrozen, h.id)
 	}
 }
@@ -145,6 +146,7 @@ func (n *Sim) Thaw(host string) {
 	h := n.hosts[host]
 	if h != nil && h.frozen {
 		h.frozen = false
+		n.frozen--
 		n.unblock()
 	}
 }
@@ -164,7 +166,11 @@ func (n *Sim) kill(host string, f Fault) {
 		return
 	}
 	n.count(f, h.id)
-	h.dead, h.frozen = true, false
+	h.dead = true
+	if h.frozen {
+		h.frozen = false
+		n.frozen--
+	}
 	clear(h.listeners)
 	for _, p := range n.livePairs() {
 		for _, c := range [...]*simConn{p.client, p.server} {
@@ -178,7 +184,7 @@ func (n *Sim) kill(host string, f Fault) {
 			}
 			end := error(io.EOF)
 			if c.in.unread() > 0 {
-				end = simErrReset
+				end = errSimReset
 			}
 			c.vanish(end)
 		}
@@ -194,7 +200,7 @@ func (n *Sim) Reset(p *SimPair) {
 	n.count(FaultReset, p.id)
 	for _, pipe := range [...]*simPipe{&p.up, &p.down} {
 		pipe.truncate(n.faultRand)
-		pipe.finish(simErrReset)
+		pipe.finish(errSimReset)
 	}
 }
 
@@ -210,7 +216,7 @@ func (n *Sim) HalfOpen(p *SimPair, client bool) {
 		told = p.client
 	}
 	told.in.truncate(n.faultRand)
-	told.in.finish(simErrReset)
+	told.in.finish(errSimReset)
 	told.out.truncate(n.faultRand)
 	told.out.silent = true
 }

@@ -100,7 +100,7 @@ func (l *simLink) arrival(n int) time.Duration {
 
 // blocked tells whether nothing arrives for a reason other than a clog.
 func (l *simLink) blocked() bool {
-	return l.cuts > 0 || l.net.hosts[l.key.from].frozen || l.net.hosts[l.key.to].frozen
+	return l.cuts > 0 || l.net.frozen > 0 && (l.net.hosts[l.key.from].frozen || l.net.hosts[l.key.to].frozen)
 }
 
 // cut draws how many of n readable bytes the next read has.

@@ -137,7 +137,7 @@ func (p *simPipe) deliver() {
 		p.discard()
 		return
 	}
-	p.to.kick()
+	p.to.arrived()
 }
 
 // fold adds the n bytes that arrive to the trace.
@@ -160,7 +160,7 @@ func (p *simPipe) meetRemains() {
 	}
 	p.silent = true
 	n.count(FaultDeadPeer, p.pair.id)
-	p.to.out.finish(simErrReset)
+	p.to.out.finish(errSimReset)
 }
 
 // read moves len(b) arrived bytes to b.

@@ -165,20 +165,20 @@ func (d *SimDisk) CutFile(name string, size int64) bool {
 	return true
 }
 
-// LoseFile takes a file away, durably. No process may be running. It tells
-// whether there was one.
+// LoseFile takes a file, or a directory with all that is in it, away, durably.
+// No process may be running. It tells whether there was one.
 func (d *SimDisk) LoseFile(name string) bool {
 	d.mustBeAtRest()
-	n := d.file(name)
-	if n == nil {
+	fs := SimFS{disk: d}
+	n, err := fs.find(name)
+	if err != nil || n == d.root {
 		return false
 	}
-	d.count(FaultLostFile, n.id)
-	fs := SimFS{disk: d}
 	dir, err := fs.findDir(name)
 	if err != nil {
 		return false
 	}
+	d.count(FaultLostFile, n.id)
 	for _, names := range [...]map[string]*inode{dir.names, dir.durable} {
 		//lockstep:ordered each entry is judged by itself
 		for entry, node := range names {

@@ -102,6 +102,11 @@ func (d *SimDisk) Crash() {
 	d.endProcess()
 }
 
+// Unmount is a process that ends by itself. As with a crash, what it buffered and
+// neither wrote out nor synced is lost but for a prefix, and none of its calls is
+// answered any more.
+func (d *SimDisk) Unmount() { d.endProcess() }
+
 // endProcess lets a prefix of each file's buffer reach the system.
 func (d *SimDisk) endProcess() {
 	fs := d.fs

@@ -12,6 +12,7 @@ type marker struct {
 	kind   string
 	reason string
 	line   int
+	last   int // line on which its comment ends
 	used   bool
 }
 
@@ -44,7 +45,7 @@ func readMarkers(fset *token.FileSet, file *ast.File) markers {
 			if !ok {
 				continue
 			}
-			m := &marker{pos: c.Pos(), kind: kind, reason: reason, line: fset.Position(c.Pos()).Line}
+			m := &marker{pos: c.Pos(), kind: kind, reason: reason, line: fset.Position(c.Pos()).Line, last: fset.Position(group.End()).Line}
 			ms.add(m, c.Pos() < file.Package)
 		}
 	}
@@ -77,11 +78,11 @@ func (ms *markers) add(m *marker, abovePackage bool) {
 }
 
 // allows tells whether a marker of this kind, with a reason, stands on the
-// node's first line or on the line before, and notes its use.
+// node's first line or in the comment that ends on the line before, and notes its use.
 func (ms *markers) allows(fset *token.FileSet, n ast.Node, kind string) bool {
 	line := fset.Position(n.Pos()).Line
 	for _, m := range ms.lines {
-		if m.kind == kind && (m.line == line || m.line == line-1) {
+		if m.kind == kind && (m.line == line || m.last == line-1) {
 			m.used = true
 			return m.reason != ""
 		}

@@ -132,10 +132,45 @@ func (b *Broker) buildTable(o *config.Options) (*auth.Table, error) {
 		n.Account = b.liveAccount(u.Account)
 		nkeys[i] = &n
 	}
+	noAuth := o.NoAuthUser
+	if b.onlySystemUsers(o) {
+		noAuth = b.anonymous
+		users = append(users, &auth.User{Username: noAuth, Password: b.anonymous, Account: b.Global()})
+	}
 	return auth.NewTable(auth.Config{
 		Users: users, Nkeys: nkeys, Username: o.Username, Password: o.Password, Token: o.Authorization,
-		NoAuthUser: o.NoAuthUser, TLSMap: o.TLSMap, Custom: o.CustomClientAuthentication, Global: b.Global(),
+		NoAuthUser: noAuth, TLSMap: o.TLSMap, Custom: o.CustomClientAuthentication, Global: b.Global(),
+		AlwaysNonce: o.AlwaysEnableNonce,
 	})
+}
+
+// onlySystemUsers tells whether users exist in the system account alone: then
+// everybody else still comes in without credentials, as a user of $G that nobody
+// can name.
+func (b *Broker) onlySystemUsers(o *config.Options) bool {
+	system := b.SystemAccount()
+	if system == nil || o.NoAuthUser != "" || o.Username != "" || o.Authorization != "" || o.CustomClientAuthentication != nil {
+		return false
+	}
+	if len(o.Users)+len(o.Nkeys) == 0 {
+		return false
+	}
+	for _, a := range o.Accounts {
+		if a.Name != system.Name && a.Name != account.Global {
+			return false
+		}
+	}
+	for _, u := range o.Users {
+		if b.liveAccount(u.Account) != system {
+			return false
+		}
+	}
+	for _, u := range o.Nkeys {
+		if b.liveAccount(u.Account) != system {
+			return false
+		}
+	}
+	return true
 }
 
 // AuthRequired tells whether clients must send credentials.
@@ -143,7 +178,7 @@ func (b *Broker) AuthRequired() bool { return b.table().Required() }
 
 // NonceRequired tells whether INFO carries a nonce to sign.
 func (b *Broker) NonceRequired() bool {
-	return b.table().NonceRequired() || b.options().AlwaysEnableNonce
+	return b.table().NonceRequired()
 }
 
 // bindAnonymous makes a connection that needs no credentials a member of $G.

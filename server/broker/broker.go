@@ -85,6 +85,7 @@ type Broker struct {
 	accounts    accounts
 	stats       Stats
 	buffers     bufferPool
+	anonymous   string // name and password of the user for clients without credentials
 	ids         atomic.Uint64
 	lame        atomic.Bool
 	sweepAt     atomic.Int64 // monotonic time the response sweep is armed for; 0 is not
@@ -117,6 +118,7 @@ func New(c Config) (*Broker, error) {
 	b.sweep = b.strand.NewTimer(b.sweepResponses)
 	b.handshakes.log = c.Log
 	b.accounts.init(c.Options, c.Clock.Now())
+	b.anonymous = b.drawAnonymous()
 	table, err := b.buildTable(c.Options)
 	if err != nil {
 		return nil, err

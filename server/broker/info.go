@@ -31,6 +31,15 @@ func (b *Broker) newNonce() []byte {
 	return base64.RawURLEncoding.AppendEncode(nil, raw)
 }
 
+// drawAnonymous makes the name of the user that nobody can name.
+func (b *Broker) drawAnonymous() string {
+	raw := make([]byte, 6)
+	if _, err := b.clock.Entropy("anonymous user").Read(raw); err != nil {
+		panic("broker: no entropy for a user name: " + err.Error())
+	}
+	return "nats-" + base64.RawURLEncoding.EncodeToString(raw)
+}
+
 // info is what the server says about itself to one client.
 func (b *Broker) info(c *Client) *wire.Info {
 	o := b.options()
@@ -38,7 +47,7 @@ func (b *Broker) info(c *Client) *wire.Info {
 	i := &wire.Info{
 		ServerID: b.identity.ServerID, ServerName: b.identity.ServerName, Version: b.identity.Version, Proto: 1,
 		GitCommit: b.identity.GitCommit, GoVersion: b.identity.GoVersion, Host: a.Host, Port: a.Port,
-		Headers: !o.NoHeaderSupport, AuthRequired: c.authAsked && o.NoAuthUser == "",
+		Headers: !o.NoHeaderSupport, AuthRequired: c.authAsked && b.table().NoAuthUser() == "",
 		MaxPayload: int64(o.MaxPayload), ClientID: c.id, Nonce: string(c.nonce), APILevel: apiLevel,
 		XKey: b.identity.XKey, LockstepVersion: b.identity.LockstepVersion,
 	}

@@ -11,7 +11,8 @@ import (
 
 type receiver struct{ id int }
 
-// Kinds of subjects: literal interest only, patterns only, and both together.
+// Kinds of interest: literals, patterns that end with their only wildcard, both
+// together, and patterns with a wildcard in the middle, which are in the trie.
 var kinds = []struct {
 	name     string
 	patterns func(i int) []string
@@ -24,6 +25,7 @@ var kinds = []struct {
 		}
 		return []string{fmt.Sprintf("orders.%d.>", i)}
 	}},
+	{"middle", func(i int) []string { return []string{fmt.Sprintf("*.%d.created", i)} }},
 }
 
 func fill(tb testing.TB, x *Index[*receiver], subs int, patterns func(int) []string) (published [][]byte) {
@@ -60,6 +62,21 @@ func BenchmarkMatch(b *testing.B) {
 	}
 }
 
+func BenchmarkMatchFanout(b *testing.B) {
+	for _, receivers := range []int{1, 100, 10_000} {
+		b.Run(fmt.Sprintf("receivers=%d", receivers), func(b *testing.B) {
+			x := NewIndex[*receiver]()
+			fill(b, x, receivers, func(int) []string { return []string{"orders"} })
+			var r Result[*receiver]
+			for b.Loop() {
+				if x.Match([]byte("orders"), &r); len(r.Plain) != receivers {
+					b.Fatal(len(r.Plain))
+				}
+			}
+		})
+	}
+}
+
 func BenchmarkFresh(b *testing.B) {
 	x := NewIndex[*receiver]()
 	fill(b, x, 1000, kinds[2].patterns)
@@ -73,7 +90,7 @@ func BenchmarkFresh(b *testing.B) {
 }
 
 func BenchmarkInsertRemove(b *testing.B) {
-	for _, kind := range kinds[:2] {
+	for _, kind := range kinds {
 		for _, subs := range []int{1000, 1_000_000} {
 			b.Run(fmt.Sprintf("kind=%s/subs=%d", kind.name, subs), func(b *testing.B) {
 				x := NewIndex[*receiver]()

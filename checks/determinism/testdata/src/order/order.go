@@ -31,6 +31,16 @@ func ranges[M ~map[int]int](m map[string]int, t table, g M, s []int) (sum int) {
 	for _, v := range m {
 		sum += v
 	}
+	//lockstep:ordered a sum is the same in any order, and this reason
+	// takes two lines
+	for _, v := range m {
+		sum += v
+	}
+	//lockstep:ordered too far away // want `excuses nothing here`
+
+	for _, v := range m { // want `range over a map`
+		sum += v
+	}
 	for _, v := range m { //lockstep:ordered a sum is the same in any order
 		sum += v
 	}

@@ -1,0 +1,170 @@
+package core
+
+// deliveries judges each message that a client was sent by itself.
+func (j *judge) deliveries() {
+	for _, d := range j.h.Deliveries {
+		s := j.subs[subKey{d.Conn, d.SID}]
+		switch {
+		case s == nil:
+			j.report(NoMore, d.At, "%s received %q on sid %s, which it never subscribed", d.Conn, d.Subject, d.SID)
+		case d.Status != 0: // judged with the requests
+		default:
+			j.delivery(d, s)
+		}
+	}
+}
+
+func (j *judge) delivery(d *Delivery, s *Sub) {
+	p := j.pubs[d.ID]
+	if p == nil || !d.Intact {
+		j.report(NoMore, d.At, "%s received on %q what nobody published so (message %d)", s, d.Subject, d.ID)
+		return
+	}
+	if j.got[s] == nil {
+		j.got[s] = make(map[uint64]*Delivery)
+	}
+	if j.got[s][p.ID] != nil {
+		j.report(NoMore, d.At, "%s received %s twice", s, p)
+		return
+	}
+	j.got[s][p.ID] = d
+	j.count[s]++
+	j.byPub[p.ID] = append(j.byPub[p.ID], s)
+	switch {
+	case !j.ended(d, s, p):
+	case !j.reached(d, s, p):
+	case p.Conn == s.Conn && !s.Conn.Echo:
+		j.report(Exact, d.At, "%s received its own %s without echo", s, p)
+	case p.Done < s.Sent:
+		j.report(NoMore, d.At, "%s received %s, which was over before it subscribed", s, p)
+	default:
+		j.permitted(d, s, p)
+	}
+}
+
+// ended judges a delivery by the end of its subscription.
+func (j *judge) ended(d *Delivery, s *Sub, p *Publish) bool {
+	switch {
+	case s.Refused != 0 && d.At > s.Refused:
+		j.report(Perms, d.At, "%s was refused and receives %s", s, p)
+	case s.Removed != 0 && d.At > s.Removed:
+		j.report(Reload, d.At, "%s was removed and receives %s", s, p)
+	case s.UnsubConfirmed == 0 || d.At < s.UnsubConfirmed:
+		return true
+	case s.Max == 0:
+		j.report(NoMore, d.At, "%s received %s after its UNSUB was confirmed", s, p)
+	case j.count[s] > s.Max:
+		j.report(Exact, d.At, "%s received %s as number %d, and was to end after %d", s, p, j.count[s], s.Max)
+	default:
+		return true
+	}
+	return false
+}
+
+// reached judges whether a message could come this way.
+func (j *judge) reached(d *Delivery, s *Sub, p *Publish) bool {
+	from, to := j.accountOf(p.Conn), j.accountOf(s.Conn)
+	if p.Answers != 0 {
+		return j.answerReached(d, s, p)
+	}
+	r := j.routeOf(from, p.Subject, to, s.Subject)
+	switch {
+	case r.subject == "" && from != to:
+		j.report(Isolation, d.At, "%s of account %s received %s of account %s, which nothing brings there", s, to, p, from)
+	case r.subject == "":
+		j.report(NoMore, d.At, "%s received %s, which it does not match", s, p)
+	case r.subject != d.Subject:
+		j.report(NoMore, d.At, "%s received %s as %q, expected %q", s, p, d.Subject, r.subject)
+	case !r.service && d.Reply != p.Reply:
+		j.report(NoMore, d.At, "%s received %s with reply %q, expected %q", s, p, d.Reply, p.Reply)
+	default:
+		return true
+	}
+	return false
+}
+
+// answerReached judges the response to a request, which may come back over a
+// border: it belongs on the request's reply subject, in the requester's account.
+func (j *judge) answerReached(d *Delivery, s *Sub, p *Publish) bool {
+	request := j.pubs[p.Answers]
+	from, to := j.accountOf(p.Conn), j.accountOf(s.Conn)
+	home := j.accountOf(request.Conn)
+	switch {
+	case to == from && Matches(s.Subject, p.Subject) && d.Subject == p.Subject: // heard where it was published
+	case to != home:
+		j.report(Isolation, d.At, "%s of account %s received %s, the answer to a request of account %s", s, to, p, home)
+		return false
+	case d.Subject != request.Reply || !Matches(s.Subject, request.Reply):
+		j.report(NoMore, d.At, "%s received %s as %q, the answer to a request with reply %q", s, p, d.Subject, request.Reply)
+		return false
+	}
+	return true
+}
+
+// permitted judges a delivery by the permissions of both sides.
+func (j *judge) permitted(d *Delivery, s *Sub, p *Publish) {
+	if p.Answers == 0 {
+		subject := j.h.World.account(j.accountOf(p.Conn)).Mapped(p.Subject)
+		pub := j.versions(p.Conn, p.Sent, min(p.Done, d.At), func(v *Permissions) bool { return v.MayPublish(subject) })
+		if !pub.any {
+			j.report(Perms, d.At, "%s received %s, whose publisher may not publish it", s, p)
+			return
+		}
+	}
+	denied := j.versions(s.Conn, p.Sent, d.At, func(v *Permissions) bool { return v.Denies(d.Subject) })
+	if denied.all {
+		j.report(Perms, d.At, "%s received %s on %q, which it may not", s, p, d.Subject)
+		return
+	}
+	// It may have passed while it was permitted; what was sent after that is over may not.
+	now := j.versions(s.Conn, p.Sent, d.At, func(v *Permissions) bool { return v.MaySubscribe(s.Subject) })
+	if now.any {
+		return
+	}
+	name := Perms
+	if j.versions(s.Conn, s.Sent, min(s.Confirmed, p.Sent), func(v *Permissions) bool { return v.MaySubscribe(s.Subject) }).any {
+		name = Reload
+	}
+	j.report(name, d.At, "%s received %s, and may not be subscribed any more", s, p)
+}
+
+// order demands that each subscription hears a connection's messages in the
+// order of their sending.
+func (j *judge) order() {
+	type pair struct {
+		from *Conn
+		to   *Sub
+	}
+	last := make(map[pair]*Publish)
+	for _, d := range j.h.Deliveries {
+		s, p := j.subs[subKey{d.Conn, d.SID}], j.pubs[d.ID]
+		if s == nil || p == nil || d.Status != 0 {
+			continue
+		}
+		k := pair{p.Conn, s}
+		if before := last[k]; before != nil && before.Seq > p.Seq {
+			j.report(PairOrder, d.At, "%s received %s (number %d) after message %d (number %d)", s, p, p.Seq, before.ID, before.Seq)
+		}
+		last[k] = p
+	}
+}
+
+// queues demands that one member of each group receives a message.
+func (j *judge) queues() {
+	type group struct {
+		id                      uint64
+		account, subject, queue string
+	}
+	taken := make(map[group]*Sub)
+	for _, d := range j.h.Deliveries {
+		s := j.subs[subKey{d.Conn, d.SID}]
+		if s == nil || s.Queue == "" || d.ID == 0 {
+			continue
+		}
+		g := group{d.ID, j.accountOf(s.Conn), s.Subject, s.Queue}
+		if other := taken[g]; other != nil && other != s {
+			j.report(QueueOne, d.At, "message %d reached both %s and %s", d.ID, other, s)
+		}
+		taken[g] = s
+	}
+}
