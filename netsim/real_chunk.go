@@ -86,10 +86,8 @@ func (q *chunkQueue) push(c *chunk) {
 // nextClass grows with the queue: a lone message takes little, a flood few chunks.
 func (q *chunkQueue) nextClass(need int) int {
 	class := class1K
-	if t := q.tail; t != nil && t.class < class64K {
-		class = t.class + 1
-	} else if t != nil {
-		class = class64K
+	if t := q.tail; t != nil && t.class != classLent {
+		class = min(t.class+1, class64K)
 	}
 	for class < class64K && chunkSizes[class] < need {
 		class++

@@ -125,15 +125,13 @@ func (c *realConn) end(err error, grace time.Duration) {
 		return
 	}
 	c.endLocked(err, grace)
-	switch c.role {
-	case roleIdle:
-		if !c.flushed {
-			c.role = roleSending
-			c.runSend()
-		}
-	case roleWaiting:
+	switch {
+	case c.role == roleIdle && !c.flushed || c.role == roleLent && c.owner == goroutine():
+		c.role = roleSending
+		c.runSend()
+	case c.role == roleWaiting:
 		c.setBatchDeadline()
-	case roleLent, roleSending: // the holder sees it
+	default: // the holder of the role sees it
 	}
 	c.unlock()
 }

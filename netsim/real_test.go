@@ -204,6 +204,26 @@ func TestRealDataAndEndAtOnce(t *testing.T) {
 	}
 }
 
+func TestRealDataAndEndAtOnceWhileWaiting(t *testing.T) {
+	a := listen(t)
+	for i := range 300 {
+		nc, c := a.connect(t)
+		p := newProbe(t)
+		c.Start(testClock.NewStrand("conn"), p)
+		_, err := nc.Write([]byte("a"))
+		require.NoError(t, err)
+		p.want(1)
+		_, err = nc.Write([]byte("b"))
+		require.NoError(t, err)
+		if i%2 == 0 {
+			require.NoError(t, nc.SetLinger(0))
+		}
+		require.NoError(t, nc.Close())
+		require.Error(t, p.wantClosed())
+		require.LessOrEqual(t, len(p.data), 1)
+	}
+}
+
 func TestRealHalfClosedPeerGetsWhatIsQueued(t *testing.T) {
 	nc, c, p, _ := started(t)
 	c.Write([]byte("answer")) // and no Flush
@@ -510,6 +530,18 @@ func TestRealAbortBetweenLendAndFlush(t *testing.T) {
 	require.Zero(t, c.Buffered())
 }
 
+// Lend demands a Flush; Close does it, too.
+func TestRealCloseAfterLend(t *testing.T) {
+	nc, c, p, _ := started(t)
+	b := pattern(5000)
+	c.Lend(b)
+	c.Close(io.ErrNoProgress)
+	require.Equal(t, io.ErrNoProgress, p.wantClosed())
+	got, err := io.ReadAll(nc)
+	require.NoError(t, err)
+	require.Equal(t, b, got)
+}
+
 func TestRealManyConnections(t *testing.T) {
 	const conns = 1000
 	a := listen(t)
@@ -670,18 +702,3 @@ func wantAllocs(t *testing.T, want float64, f func()) {
 	require.Equal(t, want, testing.AllocsPerRun(500, f))
 }
 
-func TestHostPort(t *testing.T) {
-	host, port, err := SplitHostPort("[::1]:4222")
-	require.NoError(t, err)
-	require.Equal(t, "::1", host)
-	require.Equal(t, 4222, port)
-	require.Equal(t, "[::1]:4222", JoinHostPort(host, port))
-	host, port, err = SplitHostPort(":0")
-	require.NoError(t, err)
-	require.Empty(t, host)
-	require.Zero(t, port)
-	for _, bad := range []string{"", "host", "host:", "host:-1", "host:65536", "host:http", "::1:4222"} {
-		_, _, err := SplitHostPort(bad)
-		require.ErrorContains(t, err, fmt.Sprintf("%q", bad))
-	}
-}

@@ -12,6 +12,9 @@ const (
 	lendMin = 1 << 10
 	// inlineRounds bounds how long a Flush serves the bytes of others.
 	inlineRounds = 8
+	// writerRounds lets the writer goroutine go on until the transport is full:
+	// if it waited before that, nothing would wake it.
+	writerRounds = -1
 	// cipherMax is how much is encrypted ahead of the transport.
 	cipherMax = 128 << 10
 )
@@ -108,7 +111,8 @@ func (c *realConn) leaveRole() {
 }
 
 // send reports true when nothing is left, false when the transport is full or
-// the rounds are spent. It holds mu, but not while it writes or encrypts.
+// the rounds are spent; a negative number of them has no end. It holds mu, but
+// not while it writes or encrypts.
 func (c *realConn) send(rounds int) (empty bool) {
 	for {
 		if c.cut {
@@ -223,7 +227,7 @@ func (c *realConn) writeRest() {
 // writeStep sends what the transport takes; true ends the writer.
 func (c *realConn) writeStep(uintptr) bool {
 	c.mu.Lock()
-	empty := c.send(vectorMax)
+	empty := c.send(writerRounds)
 	if empty {
 		c.leaveRole()
 	} else if c.w.batch <= 0 {

@@ -14,6 +14,12 @@ import (
 // plainClass is the size of the buffers for decrypted bytes: several records.
 const plainClass = class64K
 
+// linkMax bounds what a peer can make TLS answer, by key updates for example,
+// without reading the answers.
+const linkMax = 16 << 20
+
+var errLinkFull = errors.New("the peer does not read what TLS answers")
+
 // tlsState is TLS over a realConn's queues instead of a socket, so that neither
 // reading nor writing waits and a record of which a part was sent can be resumed.
 //
@@ -147,10 +153,6 @@ func (t *tlsState) fill(p []byte) (n int, err error) {
 		k, err = t.conn.Read(p[n:])
 		n += k
 	}
-	var again againError
-	if errors.As(err, &again) {
-		err = errAgain
-	}
 	return n, err
 }
 
@@ -248,6 +250,9 @@ func (l *tlsLink) Write(p []byte) (int, error) {
 	defer c.mu.Unlock()
 	if c.cut || c.flushed {
 		return 0, ErrClosed
+	}
+	if c.out.size > linkMax {
+		return 0, errLinkFull
 	}
 	c.out.append(p)
 	c.buffered.Add(int64(len(p)))

@@ -254,6 +254,33 @@ func TestTLSGarbageAfterHandshake(t *testing.T) {
 	require.True(t, errors.As(p.wantClosed(), &header))
 }
 
+func TestTLSAnswersAreBounded(t *testing.T) {
+	c := newRealConn(&pipeEnd{})
+	l := &tlsLink{c: c}
+	b := make([]byte, 1<<20)
+	for range 100 {
+		if _, err := l.Write(b); err != nil {
+			require.Equal(t, errLinkFull, err)
+			break
+		}
+	}
+	require.LessOrEqual(t, c.Buffered(), linkMax+len(b))
+	c.cut = true
+	_, err := l.Write(b)
+	require.Equal(t, ErrClosed, err)
+}
+
+func TestTLSStartedTwice(t *testing.T) {
+	_, c, p, s := started(t)
+	server, _ := tlsConfigs(t)
+	first := startTLS(c, s, TLSOptions{Config: server, Server: true})
+	require.ErrorIs(t, await(t, startTLS(c, s, TLSOptions{Config: server, Server: true})), ErrHandshake)
+	c.Abort(nil)
+	require.ErrorIs(t, await(t, first), ErrHandshake)
+	require.NoError(t, p.wantClosed())
+	require.ErrorIs(t, await(t, startTLS(c, s, TLSOptions{Config: server, Server: true})), ErrHandshake)
+}
+
 func TestTLSPause(t *testing.T) {
 	nc, c, p, s := started(t)
 	server, client := tlsConfigs(t)

@@ -30,7 +30,7 @@ func read(t *testing.T, text string) *Options {
 func TestEveryScalarOption(t *testing.T) {
 	o := read(t, `
 		listen: "127.0.0.1:4333", server_name: n, client_advertise: "a:1"
-		server_tags: [a, "b:c"], server_metadata: {k: v}
+		server_tags: [a, " B:c", A, ""], server_metadata: {k: v}
 		max_connections: 1, max_subscriptions: 2, max_sub_tokens: 3, max_control_line: 4k, max_payload: 5kb
 		max_pending: 6mb, max_closed_clients: 7, max_traced_msg_len: 8
 		ping_interval: "9s", ping_max: 10, write_deadline: "11s", write_timeout: retry

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -193,24 +194,32 @@ func (d *decoder) systemAccount(_ string, v *lang.Value) {
 	d.o.SystemAccount = name
 }
 
+// tags reads one tag or a list. Tags have no outer blanks, are in lower case, and stand
+// once.
 func (d *decoder) tags(_ string, v *lang.Value) {
+	var tags []string
+	add := func(tag string) {
+		if tag = strings.ToLower(strings.TrimSpace(tag)); tag != "" && !slices.Contains(tags, tag) {
+			tags = append(tags, tag)
+		}
+	}
 	switch data := v.Data.(type) {
 	case string:
-		d.o.Tags = []string{data}
+		add(data)
 	case []*lang.Value:
-		var tags []string
 		for _, e := range data {
 			tag, ok := e.Data.(string)
 			if !ok {
 				d.add(v.Pos, "error parsing tags: unsupported type %s where string is expected", e.TypeName())
 				return
 			}
-			tags = append(tags, tag)
+			add(tag)
 		}
-		d.o.Tags = tags
 	default:
 		d.add(v.Pos, "error parsing tags: unsupported type %s", v.TypeName())
+		return
 	}
+	d.o.Tags = tags
 }
 
 func (d *decoder) metadata(_ string, v *lang.Value) {

@@ -6,9 +6,9 @@ import "sync/atomic"
 // subject matches. [Index.Valid] tells whether they have changed since. The zero
 // value is never valid.
 type Generation struct {
-	literal, pattern   *atomic.Uint64
-	literalN, patternN uint64
-	leadingN           uint64 // patterns that start with a wildcard
+	literal, star, pattern    *atomic.Uint64
+	literalN, starN, patternN uint64
+	leadingN                  uint64
 }
 
 // generations are counters, each for a share of the hashes, that rise with every

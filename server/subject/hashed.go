@@ -220,18 +220,25 @@ func (s *hashed[T]) misfit() int {
 	return 0
 }
 
-// refit moves all leaves when the number of shards does not fit, and gives the new
-// number. No writer may be at work; readers of the old shards see what was there
-// until now, and learn of what is new by generations.
-func (s *hashed[T]) refit() (shards int) {
+// refit moves all leaves when the number of shards does not fit. No writer may be
+// at work; readers of the old shards see what was there until now, and learn of
+// what is new by generations.
+func (s *hashed[T]) refit() {
 	n := s.misfit()
 	if n == 0 {
-		return 0
+		return
 	}
 	to := make([]shard[T], n)
 	s.each(func(l *leaf[T]) { shardOf(to, l.hash).insert(l, s.cut) })
 	s.shards.Store(&to)
-	return n
+}
+
+// count is the number of shards, 1 when there is none yet.
+func (s *hashed[T]) count() int {
+	if shards := s.shards.Load(); shards != nil {
+		return len(*shards)
+	}
+	return 1
 }
 
 func (s *hashed[T]) each(visit func(*leaf[T])) {

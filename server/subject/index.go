@@ -32,8 +32,8 @@ type Index[T comparable] struct {
 	rests    hashed[T]                    // up to restDepth literal tokens and a last ">"
 	depths   [restDepth + 1]atomic.Uint32 // leaves of rests by number of literal tokens
 	root     atomic.Pointer[node[T]]      // all other patterns
-	literalG generations                  // by hash of the subject
-	patternG generations                  // by hash of a pattern's first token
+	keyedG   generations                  // literals and stars: by the hash that finds them
+	patternG generations                  // other patterns: by hash of the first token
 	leadingG atomic.Uint64                // patterns that start with a wildcard
 
 	mu     sync.RWMutex // held shared by writers, alone while sizes change
@@ -46,7 +46,7 @@ type Index[T comparable] struct {
 }
 
 const (
-	literalCounters = 8 // per shard of literals
+	keyedCounters   = 8 // per shard of literals or stars
 	patternCounters = 4 // for up to patternFew patterns, else patternCountersMany
 	patternFew      = 32
 
@@ -63,7 +63,7 @@ func NewIndex[T comparable]() *Index[T] { return NewIndexSeeded[T](0) }
 func NewIndexSeeded[T comparable](seed uint64) *Index[T] {
 	x := &Index[T]{seed: hasher(seed)}
 	x.stars.cut, x.rests.cut = len(".*"), len(".>")
-	x.literalG.resize(literalCounters)
+	x.keyedG.resize(keyedCounters)
 	x.patternG.resize(patternCounters)
 	return x
 }
@@ -137,13 +137,12 @@ func (x *Index[T]) edit(subject string, change func(*leaf[T]) *leaf[T]) {
 	}
 	x.mu.RLock()
 	var counter *atomic.Uint64
-	if !HasWildcard(subject) {
+	if HasWildcard(subject) {
+		counter = x.editPattern(subject, note)
+	} else {
 		hash := x.seed.hash(subject)
 		x.literals.edit(hash, subject, note)
-		counter = x.literalG.counter(hash)
-	} else {
-		x.editPattern(subject, note)
-		counter = x.patternCounter(subject)
+		counter = x.keyedG.counter(hash)
 	}
 	fits := true
 	if changed {
@@ -156,30 +155,30 @@ func (x *Index[T]) edit(subject string, change func(*leaf[T]) *leaf[T]) {
 	}
 }
 
-func (x *Index[T]) editPattern(pattern string, change func(*leaf[T]) *leaf[T]) {
-	if len(pattern) > len(".*") && pattern[len(pattern)-2] == separator {
-		prefix := pattern[:len(pattern)-2]
-		depth, rest := Tokens(prefix), pattern[len(pattern)-1] == wildRest
-		switch {
-		case HasWildcard(prefix):
-		case !rest:
-			x.stars.edit(x.seed.hash(prefix), pattern, change)
-			return
-		case depth <= restDepth:
-			more := x.rests.edit(x.seed.hash(prefix), pattern, change)
-			x.depths[depth].Add(uint32(more))
-			return
-		}
-	}
-	x.editTrie(pattern, change)
-}
-
-func (x *Index[T]) patternCounter(pattern string) *atomic.Uint64 {
+// editPattern gives the counter of the part that it changed.
+func (x *Index[T]) editPattern(pattern string, change func(*leaf[T]) *leaf[T]) *atomic.Uint64 {
 	first, _ := next(pattern, 0)
 	if is(first, wildOne) || is(first, wildRest) {
+		x.editTrie(pattern, change)
 		return &x.leadingG
 	}
-	return x.patternG.counter(x.seed.hash(first))
+	counter := x.patternG.counter(x.seed.hash(first))
+	end := len(pattern) - len(".*")
+	prefix := pattern[:end]
+	hash, depth := x.seed.hash(prefix), Tokens(prefix)
+	switch {
+	case pattern[end] != separator || HasWildcard(prefix):
+		x.editTrie(pattern, change)
+	case pattern[end+1] == wildOne:
+		x.stars.edit(hash, pattern, change)
+		return x.keyedG.counter(hash)
+	case depth <= restDepth:
+		more := x.rests.edit(hash, pattern, change)
+		x.depths[depth].Add(uint32(more))
+	default:
+		x.editTrie(pattern, change)
+	}
+	return counter
 }
 
 func (x *Index[T]) editTrie(pattern string, change func(*leaf[T]) *leaf[T]) {
@@ -219,11 +218,12 @@ func (x *Index[T]) patternMisfit() int {
 func (x *Index[T]) resize() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if n := x.literals.refit(); n != 0 {
-		x.literalG.resize(n * literalCounters)
-	}
+	x.literals.refit()
 	x.stars.refit()
 	x.rests.refit()
+	if n := keyedCounters * max(x.literals.count(), x.stars.count()); n != len(*x.keyedG.counters.Load()) {
+		x.keyedG.resize(n)
+	}
 	if n := x.patternMisfit(); n != 0 {
 		x.patternG.resize(n)
 	}
@@ -238,22 +238,33 @@ func (x *Index[T]) Len() int { return int(x.size.Load()) }
 func (x *Index[T]) Match(subject []byte, r *Result[T]) {
 	r.clear()
 	hash := hash64(uint64(x.seed), subject)
-	r.Gen = x.gen(subject, hash) // before anything is looked at
+	parent, parentHash := x.parent(subject)
+	r.Gen = x.gen(subject, hash, parentHash) // before anything is looked at
 	if l := x.literals.find(hash, subject); l != nil {
 		r.add(l)
 	}
-	x.collect(subject, r)
+	x.collect(subject, parent, parentHash, r)
 	x.stat.matched(r.Fanout())
 }
 
+// parent gives subject without its last token, nil when there is no other, and the
+// hash of that.
+func (x *Index[T]) parent(subject []byte) ([]byte, uint64) {
+	i := bytes.LastIndexByte(subject, separator)
+	if i < 0 {
+		return nil, 0
+	}
+	return subject[:i], hash64(uint64(x.seed), subject[:i])
+}
+
 // collect adds to r the patterns that match.
-func (x *Index[T]) collect(subject []byte, r *Result[T]) {
+func (x *Index[T]) collect(subject, parent []byte, parentHash uint64, r *Result[T]) {
 	stars, rests, root := x.stars.leaves.Load() != 0, x.rests.leaves.Load() != 0, x.root.Load()
 	if !stars && !rests && root == nil || hasEmptyToken(subject) {
 		return
 	}
-	if stars {
-		if l := x.findStar(subject); l != nil {
+	if stars && parent != nil {
+		if l := x.stars.find(parentHash, parent); l != nil {
 			r.add(l)
 		}
 	}
@@ -275,11 +286,11 @@ func (x *Index[T]) collect(subject []byte, r *Result[T]) {
 
 // findStar looks for the pattern that has a "*" for the last token of subject only.
 func (x *Index[T]) findStar(subject []byte) *leaf[T] {
-	i := bytes.LastIndexByte(subject, separator)
-	if i < 0 {
+	parent, hash := x.parent(subject)
+	if parent == nil {
 		return nil
 	}
-	return x.stars.find(hash64(uint64(x.seed), subject[:i]), subject[:i])
+	return x.stars.find(hash, parent)
 }
 
 // findRest looks for the pattern that has a ">" for all but the first d tokens of
@@ -316,21 +327,23 @@ func (x *Index[T]) HasInterest(subject []byte) bool {
 
 // Gen gives the present generation of all that subject may match.
 func (x *Index[T]) Gen(subject []byte) Generation {
-	return x.gen(subject, hash64(uint64(x.seed), subject))
+	_, parentHash := x.parent(subject)
+	return x.gen(subject, hash64(uint64(x.seed), subject), parentHash)
 }
 
-func (x *Index[T]) gen(subject []byte, hash uint64) (g Generation) {
+func (x *Index[T]) gen(subject []byte, hash, parentHash uint64) (g Generation) {
 	first, _ := next(subject, 0)
-	g.literal, g.literalN = x.literalG.read(hash)
+	g.literal, g.literalN = x.keyedG.read(hash)
+	g.star, g.starN = x.keyedG.read(parentHash)
 	g.pattern, g.patternN = x.patternG.read(hash64(uint64(x.seed), first))
 	g.leadingN = x.leadingG.Load()
 	return g
 }
 
 // Valid tells whether what matched at g, a generation of this index, matches
-// still. It costs three loads.
+// still. It costs four loads.
 func (x *Index[T]) Valid(g *Generation) bool {
-	return g.literal != nil && g.literal.Load() == g.literalN &&
+	return g.literal != nil && g.literal.Load() == g.literalN && g.star.Load() == g.starN &&
 		g.pattern.Load() == g.patternN && x.leadingG.Load() == g.leadingN
 }
 

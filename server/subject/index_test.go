@@ -256,7 +256,7 @@ func TestIndexGrowsAndShrinks(t *testing.T) {
 	}
 	require.Zero(t, x.Len())
 	require.Nil(t, x.root.Load())
-	require.Len(t, *x.literalG.counters.Load(), literalCounters)
+	require.Len(t, *x.keyedG.counters.Load(), keyedCounters)
 	require.Len(t, *x.patternG.counters.Load(), patternCounters)
 	for _, s := range []*hashed[int]{&x.literals, &x.stars, &x.rests} {
 		require.Len(t, *s.shards.Load(), 1)
@@ -309,12 +309,15 @@ func TestChangesConcernFewResults(t *testing.T) {
 	require.Less(t, stale(), n/200, "a literal")
 	refresh()
 	require.NoError(t, x.Insert("inbox.*", "", 1, 1))
+	require.Less(t, stale(), n/200, "an inbox")
+	refresh()
+	require.NoError(t, x.Insert("inbox.>", "", 1, 1))
 	require.Less(t, stale(), n*2/3, "a pattern, while there are few")
 	for i := range 100 {
-		require.NoError(t, x.Insert(fmt.Sprintf("p%d.*", i), "", 1, 1))
+		require.NoError(t, x.Insert(fmt.Sprintf("p%d.>", i), "", 1, 1))
 	}
 	refresh()
-	require.True(t, x.Remove("inbox.*", "", 1))
+	require.True(t, x.Remove("inbox.>", "", 1))
 	require.Less(t, stale(), n/50, "a pattern")
 	refresh()
 	require.NoError(t, x.Insert("p.*", "", 7, 0))
