@@ -4,6 +4,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -141,5 +142,23 @@ func TestPostFromIdleCaller(t *testing.T) {
 		r.NewStrand("s").PostFrom(nil, l.add("y"))
 		synctest.Wait()
 		require.ElementsMatch(t, []string{"x", "y"}, l.take())
+	})
+}
+
+// TestTimerOvertakenFiring calls what the runtime calls when a firing was under way while
+// the timer was stopped, or armed anew.
+func TestTimerOvertakenFiring(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var l log
+		timer := NewReal().NewStrand("s").NewTimer(l.add("fired")).(*realTimer)
+		timer.Reset(time.Hour)
+		timer.fired()
+		synctest.Wait()
+		require.Empty(t, l.take(), "armed anew")
+		timer.Stop()
+		time.Sleep(2 * time.Hour)
+		timer.fired()
+		synctest.Wait()
+		require.Empty(t, l.take(), "stopped")
 	})
 }

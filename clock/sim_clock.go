@@ -150,11 +150,12 @@ func (c *SimClock) virtual(mono time.Duration) time.Duration {
 	return c.since + e
 }
 
-// retime puts every armed timer to where the changed clock makes it fire.
+// retime puts every armed timer to where the changed clock makes it fire. One that is
+// only late by now stays.
 func (c *SimClock) retime() {
 	var timers []*simTimer
 	for _, x := range c.sim.heap {
-		if x.ev.owner == c && x.ev.timer != nil {
+		if x.ev.owner == c && x.ev.timer != nil && x.ev.timer.deadline > c.Monotonic() {
 			timers = append(timers, x.ev.timer)
 		}
 	}

@@ -87,6 +87,43 @@ func TestSimNeverGoesBack(t *testing.T) {
 	})
 }
 
+// TestSimManyEvents stops, moves and runs in a heap several levels deep.
+func TestSimManyEvents(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s := NewSim(rapid.Uint64().Draw(t, "seed"))
+		g := s.Rand("test")
+		var events []*SimEvent
+		last, happened, stopped := time.Duration(0), 0, 0
+		for range 500 {
+			var ev *SimEvent
+			ev = s.NewEvent(nil, KindWorkload, func() {
+				if s.Now() < ev.at || s.Now() <= last {
+					t.Fatalf("due %v, last %v, now %v", ev.at, last, s.Now())
+				}
+				last = s.Now()
+				happened++
+			})
+			ev.Reset(time.Duration(g.IntN(10_000)))
+			events = append(events, ev)
+		}
+		for range 200 {
+			ev := events[g.IntN(len(events))]
+			if g.IntN(2) == 0 && ev.Armed() {
+				ev.Stop()
+				stopped++
+			} else if ev.Armed() {
+				ev.Reset(time.Duration(g.IntN(10_000)))
+			}
+			checkHeap(t, s)
+		}
+		for s.Step() {
+		}
+		if happened+stopped != len(events) {
+			t.Fatalf("%d happened, %d stopped of %d", happened, stopped, len(events))
+		}
+	})
+}
+
 // checkHeap holds the queue's own invariants.
 func checkHeap(t *rapid.T, s *Sim) {
 	for i, x := range s.heap {

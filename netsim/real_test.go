@@ -701,4 +701,3 @@ func wantAllocs(t *testing.T, want float64, f func()) {
 	}
 	require.Equal(t, want, testing.AllocsPerRun(500, f))
 }
-

@@ -17,6 +17,9 @@ const (
 	writerRounds = -1
 	// cipherMax is how much is encrypted ahead of the transport.
 	cipherMax = 128 << 10
+	// cipherStep is how much is encrypted between two looks at the state: four full
+	// records.
+	cipherStep = 64 << 10
 )
 
 // writer is the state of a writer goroutine, and its closures.

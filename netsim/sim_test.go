@@ -263,6 +263,26 @@ func TestSimWriteDeadlineRetry(t *testing.T) {
 	}
 }
 
+// TestSimCloseLingers: what is queued is sent for a tenth of a second, then dropped, and
+// nothing is read meanwhile.
+func TestSimCloseLingers(t *testing.T) {
+	for _, tc := range []struct {
+		stall time.Duration
+		want  int
+	}{{50 * time.Millisecond, 1 << 19}, {200 * time.Millisecond, 256 << 10}} {
+		l := newSimLine(t, netsim.Link{Latency: time.Millisecond})
+		l.net.SlowReader(l.pair, false, tc.stall)
+		say(l.server, "not heard any more")
+		l.client.Write(make([]byte, 1<<19))
+		l.client.Close(io.ErrUnexpectedEOF)
+		l.world.RunFor(time.Second)
+		require.Len(t, l.se.data, tc.want)
+		require.Empty(t, l.ce.data)
+		require.Equal(t, io.ErrUnexpectedEOF, l.ce.err)
+		require.ErrorIs(t, l.se.err, io.EOF)
+	}
+}
+
 func TestSimPausedMachineDoesNotRead(t *testing.T) {
 	l := newSimLine(t, netsim.Link{Latency: time.Millisecond})
 	l.world.Clock("server").Pause()

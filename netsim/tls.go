@@ -183,7 +183,7 @@ func (c *realConn) encryptSome() bool {
 		c.mu.Lock()
 		return true
 	}
-	p := h.b[h.r:h.w]
+	p := h.b[h.r:min(h.w, h.r+cipherStep)]
 	c.mu.Unlock()
 	_, err := t.conn.Write(p)
 	c.mu.Lock()

@@ -147,26 +147,6 @@ func TestTLSPending(t *testing.T) {
 	require.Equal(t, "secret", string(p.want(6)))
 }
 
-// Bytes that were read before StartTLS, but not delivered, are the handshake's.
-func TestTLSReadAheadOfStart(t *testing.T) {
-	nc, c, p, s := started(t)
-	server, client := tlsConfigs(t)
-	tc := tls.Client(nc, client)
-	first := make(chan error, 1)
-	done := make(chan error, 1)
-	on(s, func() { // keeps the reader from delivering
-		go func() { first <- tc.Handshake() }()
-		fd := c.(*realConn).t.(*socket)
-		eventually(t, "the reader takes the bytes", func() bool { return unread(t, fd) == 0 && rcvd(t, fd) > 0 })
-		c.StartTLS(TLSOptions{Config: server, Server: true}, func(err error) { done <- err })
-	})
-	require.NoError(t, await(t, first))
-	require.NoError(t, await(t, done))
-	_, err := tc.Write([]byte("secret"))
-	require.NoError(t, err)
-	require.Equal(t, "secret", string(p.want(6)))
-}
-
 func TestTLSBothEndsOurs(t *testing.T) {
 	a := listen(t)
 	server, client := tlsConfigs(t)

@@ -61,14 +61,17 @@ type journalWaiter struct {
 }
 
 // OpenJournal recovers the journal called name, or makes an empty one; its
-// directory must exist. Records are given to replay in order, on s; payload may
-// be used during the call only. Then done is called, with a [DamageError] when
+// directory must exist. Records are given to replay, unless it is nil, in order, on
+// s; payload may be used during the call only. Then done is called, with a [DamageError] when
 // what was durable cannot be read: records before it have been replayed by then,
 // and the file is left as it is.
 func OpenJournal(fs FS, s clock.Strand, name string, replay func(seq uint64, payload []byte), done func(*Journal, error)) {
 	j := &Journal{fs: fs, strand: s, name: name, next: 1}
 	j.batch = make([]byte, batchHeaderLen, 4096)
 	j.flushTask, j.syncedTask = j.flush, j.synced
+	if replay == nil {
+		replay = func(uint64, []byte) {}
+	}
 	r := &recovery{j: j, replay: replay, done: done}
 	r.start()
 }

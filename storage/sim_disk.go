@@ -107,7 +107,9 @@ func (d *SimDisk) Crash() {
 // answered any more.
 func (d *SimDisk) Unmount() { d.endProcess() }
 
-// endProcess lets a prefix of each file's buffer reach the system.
+// endProcess ends what was under way: the operation that each queue was at may
+// have happened, in part or not at all, and a prefix of each file's buffer has
+// reached the system.
 func (d *SimDisk) endProcess() {
 	fs := d.fs
 	if fs == nil {
@@ -115,11 +117,25 @@ func (d *SimDisk) endProcess() {
 	}
 	fs.dead = true
 	d.fs = nil
+	d.cutShort(&fs.names)
 	for _, f := range fs.files {
+		d.cutShort(&f.ops)
 		if n := len(f.buffer); n > 0 && f.broken == nil {
 			f.buffer = f.buffer[:d.crash.IntN(n+1)]
 			f.drainHalf()
 		}
+	}
+}
+
+func (d *SimDisk) cutShort(q *simQueue) {
+	if len(q.ops) == 0 {
+		return
+	}
+	switch d.crash.IntN(3) {
+	case 0:
+		q.ops[0].run(true)
+	case 1:
+		q.ops[0].run(false)
 	}
 }
 

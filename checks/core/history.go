@@ -195,7 +195,7 @@ func Check(h *History) []Violation {
 	j.subscriptions()
 	j.notices()
 	j.register()
-	slices.SortStableFunc(j.found, func(a, b Violation) int { return cmp.Compare(a.At, b.At) })
+	SortViolations(j.found)
 	return j.found
 }
 
@@ -211,4 +211,9 @@ func (c *Conn) String() string { return fmt.Sprintf("%s#%d", c.Client, c.ID) }
 
 func (p *Publish) String() string {
 	return fmt.Sprintf("message %d of %s to %q", p.ID, p.Conn, p.Subject)
+}
+
+// SortViolations orders violations by the stamp of what shows them.
+func SortViolations(list []Violation) {
+	slices.SortStableFunc(list, func(a, b Violation) int { return cmp.Compare(a.At, b.At) })
 }

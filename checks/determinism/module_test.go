@@ -11,6 +11,9 @@ import (
 
 // TestModule holds the rules over the whole project.
 func TestModule(t *testing.T) {
+	files, err := Watch("../..")
+	require.NoError(t, err)
+	require.Greater(t, files, 10)
 	all, err := packages.Load(&packages.Config{Mode: packages.LoadSyntax, Dir: "../.."}, "./...")
 	require.NoError(t, err)
 

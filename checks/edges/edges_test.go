@@ -6,10 +6,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/tools/go/packages"
+
+	"github.com/lockstepmq/lockstep/checks/determinism"
 )
 
 // TestModule holds the table over the whole project.
 func TestModule(t *testing.T) {
+	_, err := determinism.Watch("../..")
+	require.NoError(t, err)
 	pkgs, err := packages.Load(&packages.Config{
 		Mode: packages.NeedName | packages.NeedImports | packages.NeedFiles,
 		Dir:  "../..",

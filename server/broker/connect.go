@@ -33,6 +33,7 @@ func (c *Client) processConnect(arg []byte) {
 	}
 	c.connect = &next
 	if again {
+		c.settle()
 		for _, s := range c.listSubs() {
 			c.removeSub(s)
 		}

@@ -331,6 +331,15 @@ func (c *Client) flushStages() {
 	}
 }
 
+// settle hands this connection what it published to itself, before what it is
+// subscribed to changes: those messages came first.
+func (c *Client) settle() {
+	if s := c.stages[c]; s != nil && s.touched {
+		c.flushStage(s)
+		s.empty()
+	}
+}
+
 // forgetStages drops the stages and whatever refers to them, so that receivers
 // that have gone are not kept.
 func (c *Client) forgetStages() {

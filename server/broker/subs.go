@@ -126,6 +126,7 @@ func (c *Client) unsubscribe(op *wire.Op) {
 	if c.b.log.Trace() {
 		c.traceUnsub(op)
 	}
+	c.settle()
 	c.out.mu.Lock()
 	sub := c.out.subs[string(op.SID)]
 	later := false

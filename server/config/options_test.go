@@ -4,8 +4,10 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"encoding/hex"
+	"maps"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +63,26 @@ func TestEveryScalarOption(t *testing.T) {
 		Syslog: true, RemoteSyslog: "r", ConnectErrorReports: 19, ReconnectErrorReports: 20,
 		Username: "a", Password: "b", AuthTimeout: 1.5,
 	}, o)
+}
+
+// TestEveryKeyTakesEveryType gives each key a value of each type: it is taken or
+// refused with its place, never worse.
+func TestEveryKeyTakesEveryType(t *testing.T) {
+	keys := slices.Sorted(maps.Keys(settings))
+	require.Greater(t, len(keys), 60)
+	for _, key := range keys {
+		taken := 0
+		for _, value := range []string{"7", "-7", "1.5", "true", `"40s"`, "close", `"a:1"`, "[a]", "[1 ]", "[{a: 1}]", "{a: b}", "{}", "2016-05-04T18:53:41Z"} {
+			o := &Options{}
+			err := o.ProcessConfigString(key + ": " + value)
+			if err == nil {
+				taken++
+				continue
+			}
+			require.Regexp(t, `^(:1:\d+: .+\n)+$`, err.Error(), "%s: %s", key, value)
+		}
+		require.NotZero(t, taken, key)
+	}
 }
 
 func TestAuthorizationBlock(t *testing.T) {

@@ -149,7 +149,6 @@ func (l *FileLogger) Reopen() error {
 	if old != nil {
 		old.Close()
 	}
-	f.write(Info, "File log re-opened", nil)
 	return nil
 }
 

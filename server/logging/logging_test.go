@@ -165,9 +165,6 @@ func TestFileThatCannotBeOpened(t *testing.T) {
 	dir := t.TempDir()
 	_, err := NewFile(FileOptions{Path: dir})
 	require.EqualError(t, err, "error opening file: open "+dir+": is a directory")
-	l, err := Open(Config{File: dir})
-	require.Error(t, err)
-	require.True(t, l == nil, "no logger in an interface")
 }
 
 func TestRotation(t *testing.T) {
@@ -213,7 +210,7 @@ func TestRotationThatFails(t *testing.T) {
 	require.Contains(t, contents(t, path+".moved"), "[ERR] Unable to rotate log file")
 	require.NoError(t, l.Reopen())
 	l.Noticef("on")
-	require.Equal(t, "[INF] File log re-opened\n[INF] on\n", contents(t, path))
+	require.Equal(t, "[INF] on\n", contents(t, path))
 }
 
 func TestReopen(t *testing.T) {
@@ -228,7 +225,7 @@ func TestReopen(t *testing.T) {
 	require.NoError(t, s.Reopen())
 	s.Noticef("three")
 	require.Equal(t, "[INF] one\n[INF] two\n", contents(t, path+".1"))
-	require.Equal(t, "[INF] File log re-opened\n[INF] three\n", contents(t, path))
+	require.Equal(t, "[INF] three\n", contents(t, path))
 
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.Mkdir(path, 0o700))
@@ -278,7 +275,7 @@ func TestSyslogTargets(t *testing.T) {
 		"foo://x": `error invalid network type: "foo"`, "::": `parse "::": missing protocol scheme`,
 		"unix:///nowhere/at/all": `error connecting to syslog: "dial unix /nowhere/at/all: connect: no such file or directory"`,
 	} {
-		_, err := Open(Config{RemoteSyslog: address})
+		_, err := NewRemoteSyslog(address, "tag")
 		require.EqualError(t, err, want)
 	}
 }
@@ -300,18 +297,6 @@ func TestRemoteSyslog(t *testing.T) {
 		require.NoError(t, err)
 		require.Regexp(t, want, string(buf[:n]))
 	}
-}
-
-func TestOpenChooses(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s.log")
-	l, err := Open(Config{File: path, RemoteSyslog: "foo://x", Syslog: true, Time: true})
-	require.NoError(t, err)
-	l.Noticef("x")
-	require.NoError(t, l.(Closer).Close())
-	require.Regexp(t, fmt.Sprintf(`^\[%d\] \d{4}/.* \[INF\] x\n$`, os.Getpid()), contents(t, path))
-	l, err = Open(Config{})
-	require.NoError(t, err)
-	require.IsType(t, levels{}, l)
 }
 
 func TestRepeats(t *testing.T) {

@@ -243,6 +243,9 @@ func (p *parser) value(inList bool) (*Value, *orphan, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if v.weigh() > sizeMax {
+		return nil, nil, p.fail("More than %d values in one", sizeMax)
+	}
 	return v, lone, nil
 }
 

@@ -103,6 +103,15 @@ func TestNestingIsBounded(t *testing.T) {
 	require.ErrorContains(t, err, "More than 1000 levels of nesting")
 }
 
+func TestVariablesDoNotExplode(t *testing.T) {
+	text := "a0: [1]\n"
+	for i := range 60 {
+		text += fmt.Sprintf("a%d: [$a%d, $a%d]\n", i+1, i, i)
+	}
+	_, err := parse(text)
+	require.EqualError(t, err, "Parse error on line 20: 'More than 1048576 values in one'")
+}
+
 func TestPositions(t *testing.T) {
 	m, err := parse("a: 1\n  b: [x, {c: 2}\n]\n\"d\": 'e'\nf: \"1\n2\"\ng: 3")
 	require.NoError(t, err)

@@ -39,6 +39,27 @@ type Value struct {
 	// Used tells that a variable referred to this value, so that its key need not be
 	// one the server knows.
 	Used bool
+	size int // values in it, itself included, variables expanded
+}
+
+// sizeMax bounds how many values one value may hold: variables that refer to lists of
+// variables grow without end in a few lines.
+const sizeMax = 1 << 20
+
+// weigh counts what v holds; its elements are weighed already.
+func (v *Value) weigh() int {
+	v.size = 1
+	switch d := v.Data.(type) {
+	case []*Value:
+		for _, e := range d {
+			v.size += e.size
+		}
+	case *Map:
+		for _, p := range d.pairs {
+			v.size += p.Value.size
+		}
+	}
+	return v.size
 }
 
 // Map is a set of pairs in the order in which their keys first appeared.

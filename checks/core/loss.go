@@ -1,0 +1,173 @@
+package core
+
+import "sort"
+
+// losses demands that what must arrive did: nothing is lost on a connection that
+// lives, and of each queue group one member is served.
+func (j *judge) losses() {
+	t := j.table()
+	for _, s := range j.h.Subs {
+		if s.Queue == "" && !j.refusedSub(s) {
+			j.lossesOf(t, s)
+		}
+	}
+	j.groupLosses(t)
+}
+
+func (j *judge) refusedSub(s *Sub) bool { return s.Refused != 0 }
+
+// until is where the duty to deliver ends: at the UNSUB, or with the last PING
+// whose answer tells that everything before it was read.
+func (s *Sub) until() Stamp {
+	end := s.Conn.Synced
+	if s.UnsubSent != 0 && s.Max == 0 {
+		end = min(end, s.UnsubSent)
+	}
+	return end
+}
+
+// must tells whether a message whose way is r has to reach s.
+func (j *judge) must(p *Publish, s *Sub, r route) bool {
+	return r.subject != "" && p.Answers == 0 && s.Confirmed < p.Sent && p.Done < s.until() &&
+		!(p.Conn == s.Conn && !s.Conn.Echo) && p.Conn.Epoch == s.Conn.Epoch &&
+		j.mustPublish(p) && j.mustHear(p, s, r.subject)
+}
+
+// mustPublish tells whether nothing that may be in force forbids the publish.
+func (j *judge) mustPublish(p *Publish) bool {
+	subject := j.h.World.account(j.accountOf(p.Conn)).Mapped(p.Subject)
+	return j.versions(p.Conn, p.Sent, p.Done, func(v *Permissions) bool { return v.MayPublish(subject) }).all
+}
+
+func (j *judge) mustHear(p *Publish, s *Sub, subject string) bool {
+	return j.versions(s.Conn, s.Sent, p.Done, func(v *Permissions) bool { return v.MaySubscribe(s.Subject) }).all &&
+		!j.versions(s.Conn, p.Sent, p.Done, func(v *Permissions) bool { return v.Denies(subject) }).any
+}
+
+func (j *judge) lossesOf(t *table, s *Sub) {
+	if s.Confirmed == Never {
+		return
+	}
+	row, end := t.row(j, s), s.until()
+	pubs := j.h.Pubs
+	for i := sort.Search(len(pubs), func(i int) bool { return pubs[i].Sent > s.Confirmed }); i < len(pubs); i++ {
+		p := pubs[i]
+		if p.Sent > end {
+			return
+		}
+		r := row[t.class[i]]
+		if r.subject == "" || j.got[s][p.ID] != nil || !j.must(p, s, r) {
+			continue
+		}
+		if s.Max > 0 {
+			if j.count[s] < s.Max {
+				j.report(Exact, s.Conn.Synced, "%s was to end after %d messages, received %d and missed %s", s, s.Max, j.count[s], p)
+				return
+			}
+			continue
+		}
+		name := LossTold
+		if p.Probe {
+			name = Reach
+		}
+		j.report(name, s.Conn.Synced, "%s never received %s, though neither was disturbed", s, p)
+	}
+}
+
+// groupLosses judges queue groups: when every member that may be chosen is one
+// that would have to be heard of, somebody heard.
+func (j *judge) groupLosses(t *table) {
+	type key struct{ account, subject, queue string }
+	groups := make(map[key][]*Sub)
+	var order []key
+	for _, s := range j.h.Subs {
+		if s.Queue == "" || j.refusedSub(s) {
+			continue
+		}
+		k := key{j.accountOf(s.Conn), s.Subject, s.Queue}
+		if groups[k] == nil {
+			order = append(order, k)
+		}
+		groups[k] = append(groups[k], s)
+	}
+	for _, k := range order {
+		members := groups[k]
+		row := t.row(j, members[0])
+		for i, p := range j.h.Pubs {
+			if r := row[t.class[i]]; r.subject != "" && p.Done != Never {
+				j.groupLoss(p, members, r)
+			}
+		}
+	}
+}
+
+func (j *judge) groupLoss(p *Publish, members []*Sub, r route) {
+	owed, last := false, Stamp(0)
+	for _, s := range members {
+		switch {
+		case j.got[s][p.ID] != nil:
+			return
+		case !j.possible(p, s):
+		case s.Max > 0 || !j.must(p, s, r):
+			return
+		default:
+			owed, last = true, max(last, s.Conn.Synced)
+		}
+	}
+	if !owed {
+		return
+	}
+	name := LossTold
+	if p.Probe {
+		name = Reach
+	}
+	j.report(name, last, "no member of queue %s on %q received %s, though all could", members[0].Queue, members[0].Subject, p)
+}
+
+// possible tells whether the server may have had s registered while p passed.
+func (j *judge) possible(p *Publish, s *Sub) bool {
+	if s.Sent > p.Done || p.Conn.Epoch != s.Conn.Epoch || j.refusedSub(s) {
+		return false
+	}
+	return s.UnsubConfirmed == 0 || s.Max > 0 || s.UnsubConfirmed > p.Sent
+}
+
+// table has the ways of all kinds of messages, so that each is found once.
+type table struct {
+	class []int // of each publish: those of one class come from one account on one subject
+	from  []classKey
+	rows  map[rowKey][]route
+}
+
+type classKey struct{ account, subject string }
+
+type rowKey struct{ account, pattern string }
+
+func (j *judge) table() *table {
+	t := &table{class: make([]int, len(j.h.Pubs)), rows: make(map[rowKey][]route)}
+	known := make(map[classKey]int)
+	for i, p := range j.h.Pubs {
+		k := classKey{j.accountOf(p.Conn), p.Subject}
+		c, ok := known[k]
+		if !ok {
+			c = len(t.from)
+			known[k] = c
+			t.from = append(t.from, k)
+		}
+		t.class[i] = c
+	}
+	return t
+}
+
+func (t *table) row(j *judge, s *Sub) []route {
+	k := rowKey{j.accountOf(s.Conn), s.Subject}
+	r := t.rows[k]
+	if r == nil {
+		r = make([]route, len(t.from)+1)
+		for i, from := range t.from {
+			r[i] = j.h.World.findRoute(from.account, from.subject, k.account, k.pattern)
+		}
+		t.rows[k] = r
+	}
+	return r
+}

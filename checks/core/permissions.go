@@ -1,0 +1,78 @@
+package core
+
+// subscriptions judges the answers to SUB, and removals, by the permissions.
+func (j *judge) subscriptions() {
+	for _, s := range j.h.Subs {
+		may := func(v *Permissions) bool { return v.MaySubscribe(s.Subject) }
+		switch {
+		case s.Refused != 0:
+			if j.versions(s.Conn, s.Sent, s.Refused, may).all {
+				j.report(Perms, s.Refused, "%s was refused, and is permitted", s)
+			}
+			continue
+		case s.Confirmed == Never:
+			continue
+		case !j.versions(s.Conn, s.Sent, s.Confirmed, may).any:
+			j.report(Perms, s.Confirmed, "%s was accepted, and is not permitted", s)
+			continue
+		}
+		j.removal(s, may)
+	}
+}
+
+// removal demands that a reload takes away exactly what it forbids.
+func (j *judge) removal(s *Sub, may func(*Permissions) bool) {
+	if s.Removed != 0 {
+		if j.versions(s.Conn, s.Sent, s.Removed, may).all {
+			j.report(Reload, s.Removed, "%s was removed, and is permitted", s)
+		}
+		return
+	}
+	for _, v := range j.users[s.Conn.User].Versions {
+		at := s.Conn.settled(v.Since)
+		if v.Since < s.Sent || at == Never || may(&v.Perms) || s.UnsubSent != 0 && s.UnsubSent < at {
+			continue
+		}
+		if s.Max > 0 { // may have ended by itself
+			continue
+		}
+		j.report(Reload, at, "%s is not permitted since a reload, and was not removed", s)
+		return
+	}
+}
+
+// notices judges errors that no operation of the client explains.
+func (j *judge) notices() {
+	for _, n := range j.h.Notices {
+		switch n.Kind {
+		case NoticeAuth:
+			j.report(Reload, n.At, "%s, whose user never changed, was refused", n.Conn)
+		case NoticePublish:
+			j.refusedPublish(n)
+		}
+	}
+}
+
+// refusedPublish demands a publish that was refused rightly. Answers to requests are
+// permitted by what was received, which is not judged here.
+func (j *judge) refusedPublish(n *Notice) {
+	acc := j.h.World.account(j.accountOf(n.Conn))
+	from := Stamp(0)
+	for _, p := range j.h.Pubs {
+		if p.Conn == n.Conn && p.Sent < n.At && p.Done > n.At && acc.Mapped(p.Subject) == n.Subject {
+			if p.Answers != 0 {
+				return
+			}
+			if from == 0 {
+				from = p.Sent
+			}
+		}
+	}
+	if from == 0 {
+		j.report(Perms, n.At, "%s was refused a publish to %q, which it did not send", n.Conn, n.Subject)
+		return
+	}
+	if j.versions(n.Conn, from, n.At, func(v *Permissions) bool { return v.MayPublish(n.Subject) }).all {
+		j.report(Perms, n.At, "%s was refused a publish to %q, which is permitted", n.Conn, n.Subject)
+	}
+}

@@ -1,0 +1,125 @@
+package sim
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/lockstepmq/lockstep/checks/core"
+	"github.com/lockstepmq/lockstep/clock"
+	"github.com/lockstepmq/lockstep/server/account"
+	"github.com/lockstepmq/lockstep/server/broker"
+)
+
+// cleanState is what a server without clients holds.
+type cleanState struct {
+	subs map[string]int // by account
+}
+
+// markClean notes what the server holds before the first client comes.
+func (w *World) markClean() { w.clean.subs = w.subsByAccount() }
+
+func (w *World) subsByAccount() map[string]int {
+	subs := make(map[string]int)
+	for _, a := range w.process.server.Broker().Accounts() {
+		subs[a.Name] = a.TotalSubs()
+	}
+	return subs
+}
+
+// checkClean demands that nothing is left of clients that have gone.
+func (w *World) checkClean() {
+	if w.process == nil {
+		return
+	}
+	b := w.process.server.Broker()
+	if n := b.NumClients(); n != 0 {
+		w.violate(core.Clean, "%d connections are left when all clients have gone", n)
+	}
+	for _, a := range b.Accounts() {
+		if n := a.NumConnections(); n != 0 {
+			w.violate(core.Clean, "account %s counts %d connections when all clients have gone", a.Name, n)
+		}
+		if n, want := a.TotalSubs(), w.clean.subs[a.Name]; n != want {
+			w.violate(core.Clean, "account %s keeps %d subscriptions when all clients have gone, %d are the server's own", a.Name, n, want)
+		}
+	}
+}
+
+// audit compares what the server believes with what the clients do.
+func (w *World) audit() {
+	if w.process == nil || !w.allQuiet() {
+		return
+	}
+	b := w.process.server.Broker()
+	var want, have []string
+	for _, c := range w.clients {
+		peer := b.Client(c.id)
+		if peer == nil {
+			w.violate(core.Interest, "%s is connected as %d, which the server does not know", c.c, c.id)
+			continue
+		}
+		for _, s := range c.live {
+			want = append(want, entry(c.id, s.Subject, s.Queue, s.SID))
+		}
+		for _, s := range peer.Subscriptions() {
+			have = append(have, entry(c.id, s.Subject, s.Queue, s.SID))
+		}
+	}
+	w.compare("connections' subscriptions", want, have)
+	w.compare("accounts' interest", want, w.indexed(b))
+	w.note(clock.LevelFault, "audit: %d subscriptions compared", len(want))
+}
+
+// indexed lists what the accounts' indexes hold for the clients, but for what
+// imports put there.
+func (w *World) indexed(b *broker.Broker) []string {
+	var have []string
+	for _, a := range b.Accounts() {
+		a.Index().Walk(func(subject, queue string, s *account.Subscription) bool {
+			if owner, ok := s.Owner.(*broker.Client); ok && s.Shadow == nil && !w.isGarbage(owner.ID()) {
+				have = append(have, entry(owner.ID(), subject, queue, s.SID))
+			}
+			return true
+		})
+	}
+	return have
+}
+
+func entry(id uint64, subject, queue, sid string) string {
+	return fmt.Sprintf("connection %d sid %s on %q queue %q", id, sid, subject, queue)
+}
+
+func (w *World) compare(what string, want, have []string) {
+	sort.Strings(want)
+	sort.Strings(have)
+	var diff []string
+	i, k := 0, 0
+	for i < len(want) || k < len(have) {
+		switch {
+		case k == len(have) || i < len(want) && want[i] < have[k]:
+			diff = append(diff, "missing: "+want[i])
+			i++
+		case i == len(want) || have[k] < want[i]:
+			diff = append(diff, "left over: "+have[k])
+			k++
+		default:
+			i, k = i+1, k+1
+		}
+	}
+	if len(diff) > 0 {
+		w.violate(core.Interest, "%s differ: %s", what, strings.Join(diff[:min(len(diff), 8)], "; "))
+	}
+}
+
+// watchBounds demands that no connection has more queued than it may.
+func (w *World) watchBounds() {
+	if w.process == nil {
+		return
+	}
+	for _, c := range w.process.server.Broker().Clients() {
+		if n := c.State(false).Pending; n > w.plan.MaxPending {
+			w.violate(core.Bound, "connection %d has %d bytes pending, above max_pending %d", c.ID(), n, w.plan.MaxPending)
+		}
+	}
+}

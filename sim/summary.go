@@ -1,0 +1,61 @@
+package sim
+
+import (
+	"fmt"
+
+	"github.com/lockstepmq/lockstep/clock"
+	"github.com/lockstepmq/lockstep/netsim"
+)
+
+// summarize counts what really happened.
+func (w *World) summarize(r *Result) {
+	h := &w.rec.h
+	r.Operations = map[string]int{
+		"connections": len(h.Conns), "publishes": len(h.Pubs), "subscriptions": len(h.Subs),
+		"deliveries": len(h.Deliveries), "no_responders": w.rec.served, "answers": w.rec.answer,
+		"errors": len(h.Notices), "restarts": w.restarts,
+	}
+	r.Faults = make(map[string]int)
+	for _, f := range netsim.Faults() {
+		if n := w.net.Count(f); n > 0 {
+			r.Faults["net: "+f.String()] = int(n)
+		}
+	}
+	for name, n := range w.faults { //lockstep:ordered a map becomes a map
+		r.Faults["world: "+name] = n
+	}
+	r.Vacuous = w.floors(r)
+}
+
+// floors tells what a run did too little of to prove anything.
+func (w *World) floors(r *Result) []string {
+	var missed []string
+	floor := func(what string, n, least int) {
+		if n < least {
+			missed = append(missed, fmt.Sprintf("%s: %d, at least %d expected", what, n, least))
+		}
+	}
+	floor("publishes", r.Operations["publishes"], 50)
+	floor("deliveries", r.Operations["deliveries"], 50)
+	floor("subscriptions", r.Operations["subscriptions"], 10)
+	for _, rate := range w.plan.Rates {
+		if expected := rate.PerSecond * w.plan.Chaos.Seconds(); expected >= 12 {
+			floor("fault "+rate.Family, w.faults[rate.Family], 1)
+		}
+	}
+	return missed
+}
+
+// traceLog makes the server's log part of the trace.
+type traceLog struct{ t *clock.Trace }
+
+func (l *traceLog) line(level, format string, v []any) {
+	l.t.Notef(clock.LevelInfo, "server", level+" "+format, v...)
+}
+
+func (l *traceLog) Noticef(format string, v ...any) { l.line("INF", format, v) }
+func (l *traceLog) Warnf(format string, v ...any)   { l.line("WRN", format, v) }
+func (l *traceLog) Fatalf(format string, v ...any)  { l.line("FTL", format, v) }
+func (l *traceLog) Errorf(format string, v ...any)  { l.line("ERR", format, v) }
+func (l *traceLog) Debugf(format string, v ...any)  { l.line("DBG", format, v) }
+func (l *traceLog) Tracef(format string, v ...any)  { l.line("TRC", format, v) }

@@ -1,0 +1,185 @@
+// Package sim runs the real server in a simulated world, from one seed.
+//
+// A [World] owns the event queue, the network, the server's process and the
+// clients, which speak the real protocol. Everything runs in the goroutine that
+// calls [Run]; there is no other, no wall clock and no chance but the seed's. The
+// package injects faults, records what clients saw and hands it to the judges of
+// package checks/core. It never looks into the server but for what the failure
+// model compares at an audit.
+//
+// # Randomness
+//
+// Each purpose has a generator of its own, keyed by its name: plan, topology, one
+// for every client's script, one for every family of faults. What is switched off
+// draws nothing.
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/lockstepmq/lockstep/checks/core"
+	"github.com/lockstepmq/lockstep/clock"
+	"github.com/lockstepmq/lockstep/netsim"
+	"github.com/lockstepmq/lockstep/server"
+	"github.com/lockstepmq/lockstep/server/logging"
+)
+
+const (
+	serverHost = "server"
+	serverPort = 4222
+)
+
+// World is one simulated world.
+type World struct {
+	plan    Plan
+	sim     *clock.Sim
+	net     *netsim.Sim
+	trace   *clock.Trace
+	rec     recorder
+	clients []*Client
+	garbage []*garbageClient
+	journal *journalLoad
+
+	process  *process // nil while the server is down
+	epochs   map[string]int
+	epoch    int
+	restarts int
+	faults   map[string]int // by kind, those that the world itself counts
+	parts    []*netsim.Partition
+	chaos    bool // faults may strike
+	clean    cleanState
+	found    []core.Violation // by the world's own probes
+	logger   logging.Logger
+}
+
+// process is one life of the server.
+type process struct {
+	server *server.Server
+	clock  *clock.SimClock
+	ending bool // a stop or lame duck is under way
+}
+
+// NewWorld makes the world of a plan. The server does not run yet.
+func NewWorld(p Plan) *World {
+	s := clock.NewSim(p.Seed)
+	w := &World{
+		plan: p, sim: s, net: netsim.NewSim(s), trace: s.Trace(),
+		epochs: make(map[string]int), faults: make(map[string]int),
+	}
+	w.net.SetProfile(p.Link)
+	w.net.SetSocketBuffer(p.SocketBuffer)
+	w.rec.h.World = newTopology(s.Rand("topology"))
+	return w
+}
+
+// options reads the configuration as the server's operator wrote it last.
+func (w *World) options() (*server.Options, error) {
+	o := &server.Options{}
+	if err := o.ProcessConfigString(configText(&w.rec.h.World, &w.plan)); err != nil {
+		return nil, fmt.Errorf("configuration of the simulated server: %w", err)
+	}
+	return o, nil
+}
+
+// StartServer begins a life of the server.
+func (w *World) StartServer() error {
+	if w.process != nil {
+		return fmt.Errorf("the server runs already")
+	}
+	o, err := w.options()
+	if err != nil {
+		return err
+	}
+	c := w.sim.Clock(serverHost)
+	c.SetTimerLateness(w.plan.Lateness)
+	c.SetTaskCost(w.plan.TaskCost)
+	log := logging.NewSwitch()
+	log.Set(w.logger)
+	s, err := server.NewInWorld(o, server.World{Clock: c, Network: w.net.Host(serverHost), Log: log})
+	if err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	if err := s.Listen(); err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
+	w.epoch++
+	w.epochs[s.Broker().Identity().ServerID] = w.epoch
+	w.process = &process{server: s, clock: c}
+	if w.epoch > 1 {
+		w.restarts++
+	}
+	w.note(clock.LevelFault, "server started, life %d", w.epoch)
+	return nil
+}
+
+// endProcess ends the server's life at once.
+func (w *World) endProcess(power bool) {
+	p := w.process
+	if p == nil {
+		return
+	}
+	w.process = nil
+	if power {
+		w.net.PowerLoss(serverHost)
+	} else {
+		w.net.Kill(serverHost)
+	}
+	p.clock.Kill()
+}
+
+// restartAfter starts the server again, d from now.
+func (w *World) restartAfter(d time.Duration) {
+	w.sim.After(d, nil, clock.KindFault, func() {
+		if w.process == nil {
+			if err := w.StartServer(); err != nil {
+				w.violate(core.CrashFree, "the server does not start again: %v", err)
+			}
+		}
+	})
+}
+
+// Reload gives the restricted users other permissions and lets the server read
+// them, as a task of its own.
+func (w *World) Reload() {
+	p := w.process
+	if p == nil || p.ending {
+		return
+	}
+	rnd := w.sim.Rand("reload")
+	w.sim.After(0, p.clock, clock.KindWorkload, func() {
+		if w.process != p {
+			return
+		}
+		at := w.rec.now()
+		for i := range w.rec.h.World.Users {
+			u := &w.rec.h.World.Users[i]
+			if len(u.Name) > 5 && u.Name[1:] == "-some" && rnd.IntN(3) > 0 {
+				u.Versions = append(u.Versions, core.Version{Since: at, Perms: restrictions[rnd.IntN(len(restrictions))]})
+			}
+		}
+		o, err := w.options()
+		if err == nil {
+			err = p.server.ReloadOptions(o)
+		}
+		if err != nil {
+			w.violate(core.Reload, "reload of permissions failed: %v", err)
+		}
+	})
+}
+
+func (w *World) violate(invariant, format string, args ...any) {
+	if len(w.found) < 20 {
+		w.found = append(w.found, core.Violation{Invariant: invariant, At: w.rec.now(), Detail: fmt.Sprintf(format, args...)})
+	}
+}
+
+func (w *World) note(level clock.Level, format string, args ...any) {
+	w.trace.Notef(level, "world", format, args...)
+}
+
+func (w *World) count(fault string) {
+	w.faults[fault]++
+	w.trace.FoldString(fault)
+	w.note(clock.LevelFault, "%s", fault)
+}
