@@ -22,7 +22,7 @@ func TestRealChunkQueueIsAQueue(t *testing.T) {
 			}
 			return b
 		}
-		sizes := rapid.OneOf(rapid.IntRange(0, 40), rapid.IntRange(900, 5000), rapid.IntRange(60_000, 200_000))
+		sizes := rapid.OneOf(rapid.IntRange(0, 40), rapid.IntRange(900, 5000), rapid.IntRange(60_000, 70_000))
 		var loans [][]byte
 		t.Repeat(map[string]func(*rapid.T){
 			"append": func(t *rapid.T) {

@@ -2,7 +2,9 @@
 package server
 
 import (
+	"crypto/rand"
 	"crypto/tls"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,10 +15,12 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/lockstepmq/lockstep/clock"
 	"github.com/lockstepmq/lockstep/netsim"
+	"github.com/lockstepmq/lockstep/server/account"
 	"github.com/lockstepmq/lockstep/server/logging"
 )
 
@@ -25,6 +29,7 @@ const httpHeaderWait = 5 * time.Second
 
 // NewServer makes a server on the machine's clock and network. It starts nothing.
 func NewServer(o *Options) (*Server, error) {
+	hashOnce.Do(seedHashes)
 	network := netsim.NewReal()
 	s, err := NewInWorld(o, World{Clock: clock.NewReal(), Network: network, Log: logging.NewSwitch()})
 	if err != nil {
@@ -35,6 +40,16 @@ func NewServer(o *Options) (*Server, error) {
 		reload: reloadFiles,
 	}
 	return s, nil
+}
+
+var hashOnce sync.Once
+
+// seedHashes makes the subject tables unpredictable.
+func seedHashes() {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err == nil {
+		account.SetHashSeed(binary.LittleEndian.Uint64(b[:]))
+	}
 }
 
 // Run starts a server and returns; its caller waits with WaitForShutdown.

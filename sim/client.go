@@ -409,3 +409,19 @@ func (c *Client) subscriptionLost(text string, now core.Stamp) {
 	}
 	c.w.violate(core.Perms, "%s was refused a subscription that it did not ask for: %s", c.c, text)
 }
+
+// reborn begins a new life of the client's machine: what it was doing is forgotten.
+func (c *Client) reborn() {
+	c.clock.Kill()
+	if c.c != nil && c.c.Closed == core.Never {
+		c.c.Closed = c.w.rec.now()
+	}
+	c.clock, c.network = c.w.sim.Clock(c.name), c.w.net.Host(c.name)
+	c.strand = c.clock.NewStrand("client")
+	c.again, c.steps = c.strand.NewTimer(c.tick), c.strand.NewTimer(c.step)
+	c.c, c.conn, c.state, c.out = nil, nil, clientDown, nil
+	c.again.Reset(c.pause())
+	if !c.paused {
+		c.steps.Reset(c.pause())
+	}
+}

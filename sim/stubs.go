@@ -10,10 +10,4 @@ func newJournalPlan(rnd *rand.Rand, p Profile) *JournalPlan { return nil }
 func (w *World) startGarbage()                               {}
 func (w *World) stopGarbage()                                {}
 func (w *World) startJournal()                               {}
-
-var families []family
-var networkFamilies, processFamilies []string
-
-func (w *World) startFaults() {}
-func (w *World) heal()        {}
 func (w *World) isGarbage(uint64) bool { return false }

@@ -31,7 +31,7 @@ func obey(s *server.Server) {
 	c := make(chan os.Signal, 8)
 	signal.Notify(c, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGHUP)
 	for sig := range c {
-		s.Logger().Debugf("Trapped %q signal", sig)
+		s.Logger().Noticef("Trapped %q signal", sig)
 		switch sig {
 		case syscall.SIGINT:
 			s.Shutdown()

@@ -70,9 +70,17 @@ type Limits struct {
 // Unlimited are the limits of an account that states none.
 var Unlimited = Limits{Connections: -1, Subs: -1, Payload: -1, LeafNodes: -1}
 
+// hashSeed keys the index of accounts made from now on. It stays 0 in simulation.
+var hashSeed atomic.Uint64
+
+// SetHashSeed keys the hash tables of accounts made from now on, so that nobody
+// can choose subjects that collide. The real world calls it once, with a secret,
+// before it makes accounts.
+func SetHashSeed(seed uint64) { hashSeed.Store(seed) }
+
 // New makes an account without exports, imports or mappings.
 func New(name string) *Account {
-	a := &Account{Name: name, index: subject.NewIndex[*Subscription]()}
+	a := &Account{Name: name, index: subject.NewIndexSeeded[*Subscription](hashSeed.Load())}
 	a.graph.Store(&Graph{})
 	l := Unlimited
 	a.limits.Store(&l)

@@ -200,12 +200,21 @@ func (c *Client) operate(op *wire.Op) {
 	case wire.VerbConnect:
 		c.processConnect(op.Arg)
 	case wire.VerbInfo:
-		if c.b.log.Trace() {
-			c.traceIn("INFO", op.Arg)
-		}
+		c.peerInfo(op.Arg)
 	case wire.VerbErr:
 		c.b.log.Errorf("%s - Client Error %s", c, op.Arg)
 		c.end(ParseError)
+	}
+}
+
+// peerInfo reads a client's INFO, which must be a JSON object and means nothing.
+func (c *Client) peerInfo(arg []byte) {
+	if c.b.log.Trace() {
+		c.traceIn("INFO", arg)
+	}
+	if _, err := wire.ParseInfo(arg); err != nil {
+		c.b.log.Errorf("%s - %v", c, err)
+		c.end(ProtocolViolation)
 	}
 }
 
@@ -317,6 +326,7 @@ func (c *Client) Closed(err error) {
 	c.touched = nil
 	c.b.connectionClosed(c, Reason(c.why.Load()), err)
 	c.dropSubs()
+	c.forgetRoutes()
 	c.stages, c.routes = nil, routeCache{}
 }
 
@@ -344,6 +354,10 @@ func (c *Client) count() {
 		if c.acc != nil {
 			c.acc.Received.Add(n.inMsgs, n.inBytes)
 		}
+	}
+	if c.routes.hits > 0 && c.acc != nil {
+		c.acc.Index().CountHits(c.routes.hits)
+		c.routes.hits = 0
 	}
 	if n.outMsgs > 0 {
 		c.b.stats.Out.Add(n.outMsgs, n.outBytes)

@@ -123,12 +123,12 @@ func (c *Client) bind(id auth.Identity) bool {
 			c.fail(wire.TextMaxAccountConnections, MaxAccountConnectionsExceeded)
 			return false
 		}
+		c.forgetRoutes()
 		if c.acc != nil {
 			c.acc.RemoveConnection()
 		}
 		c.acc = acc
 		c.bound.Store(acc)
-		c.routes = routeCache{}
 	}
 	c.setPermissions(id.Perms)
 	c.applyLimits()

@@ -119,7 +119,7 @@ func (c *Client) reloaded(changed map[*account.Account]bool, payload bool) {
 	if c.acc != nil && changed[c.acc] {
 		c.renewShadows()
 	}
-	c.routes = routeCache{}
+	c.forgetRoutes()
 	c.endBatch()
 }
 

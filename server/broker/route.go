@@ -38,6 +38,7 @@ type routeCache struct {
 	seen    []uint32 // hashes of subjects resolved once: only a repeated subject is kept
 	spare   [3]matched
 	depth   int
+	hits    int // of the present batch
 }
 
 const (
@@ -55,12 +56,15 @@ func (c *Client) lookup(acc *account.Account, subj []byte) *matched {
 	index := acc.Index()
 	if m := rc.last; m != nil && m.subject == string(subj) {
 		if index.Fresh(&m.res) {
+			rc.hits++
 			return m
 		}
 		return c.resolve(acc, subj, m)
 	}
 	if m := rc.entries[string(subj)]; m != nil {
-		if !index.Fresh(&m.res) {
+		if index.Fresh(&m.res) {
+			rc.hits++
+		} else {
 			c.resolve(acc, subj, m)
 		}
 		rc.last = m
@@ -82,6 +86,7 @@ func (c *Client) admit(acc *account.Account, subj []byte) *matched {
 		return c.resolve(acc, subj, &rc.spare[0])
 	}
 	if len(rc.entries) >= cacheMax {
+		acc.Index().CountCached(-len(rc.entries))
 		clear(rc.entries)
 	}
 	if rc.entries == nil {
@@ -89,6 +94,7 @@ func (c *Client) admit(acc *account.Account, subj []byte) *matched {
 	}
 	m := &matched{subject: string(subj)}
 	rc.entries[m.subject] = m
+	acc.Index().CountCached(1)
 	rc.last = m
 	return c.resolve(acc, subj, m)
 }
@@ -344,7 +350,15 @@ func (c *Client) settle() {
 // that have gone are not kept.
 func (c *Client) forgetStages() {
 	clear(c.stages)
-	c.routes = routeCache{seen: c.routes.seen, depth: c.routes.depth}
+	c.forgetRoutes()
+}
+
+// forgetRoutes empties the cache of resolved subjects.
+func (c *Client) forgetRoutes() {
+	if n := len(c.routes.entries); n > 0 && c.acc != nil {
+		c.acc.Index().CountCached(-n)
+	}
+	c.routes = routeCache{seen: c.routes.seen, depth: c.routes.depth, hits: c.routes.hits}
 }
 
 // flushStage queues a stage with its receiver and sends it as far as the socket
