@@ -1,3 +1,4 @@
+//lockstep:exempt the executor of the real world: goroutines, the machine's time and randomness
 package clock
 
 import (

@@ -1,3 +1,4 @@
+//lockstep:exempt timers of the real world
 package clock
 
 import (

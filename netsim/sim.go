@@ -1,25 +1,12 @@
 package netsim
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
-	"os"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/lockstepmq/lockstep/clock"
-)
-
-// Reasons of simulated failures. They are those of real sockets.
-var (
-	errSimReset   = fmt.Errorf("read: %w", error(syscall.ECONNRESET))
-	errSimRefused = fmt.Errorf("connect: %w", error(syscall.ECONNREFUSED))
-	errSimTimeout = fmt.Errorf("i/o timeout: %w", os.ErrDeadlineExceeded)
-	errSimNoHost  = errors.New("no such host")
-	errSimInUse   = fmt.Errorf("bind: %w", error(syscall.EADDRINUSE))
 )
 
 const (
@@ -125,18 +112,6 @@ func (n *Sim) Alias(alias, name string) {
 
 // Name is the machine's name.
 func (h *SimHost) Name() string { return h.name }
-
-func simSplitAddr(addr string) (host string, port int, err error) {
-	host, p, err := net.SplitHostPort(addr)
-	if err != nil {
-		return "", 0, fmt.Errorf("address %q: %w", addr, err)
-	}
-	port, err = strconv.Atoi(p)
-	if err != nil || port < 0 || port > 65535 {
-		return "", 0, fmt.Errorf("address %q: port must be 0 to 65535", addr)
-	}
-	return host, port, nil
-}
 
 // Listen binds addr on this machine. Whatever its host part, the listener hears what is
 // sent to the machine, and its address has the machine's name.

@@ -135,7 +135,9 @@ func (c *Client) dialed(rec *core.Conn, conn netsim.Conn, err error) {
 }
 
 // pause is how long a client waits before it connects again.
-func (c *Client) pause() time.Duration { return logTime(c.rnd, 5*time.Millisecond, 500*time.Millisecond) }
+func (c *Client) pause() time.Duration {
+	return logTime(c.rnd, 5*time.Millisecond, 500*time.Millisecond)
+}
 
 // tick keeps a connection alive, or makes one.
 func (c *Client) tick() {

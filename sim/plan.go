@@ -99,7 +99,7 @@ func NewPlan(seed uint64, profile Profile, rnd *rand.Rand) Plan {
 	p := Plan{Seed: seed, Profile: profile}
 	p.Clients = 3 + rnd.IntN(6)
 	p.Chaos = time.Duration(15+rnd.IntN(30)) * time.Second
-	p.Think = logTime(rnd, 30*time.Millisecond, 400*time.Millisecond)
+	p.Think = logTime(rnd, 15*time.Millisecond, 250*time.Millisecond)
 	p.Burst = 1 + rnd.IntN(12)
 	p.MaxPending = 64 << 10 << rnd.IntN(5)
 	p.MaxPayload = 8 << 10 << rnd.IntN(4)

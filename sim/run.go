@@ -47,7 +47,8 @@ const (
 	setUpMax  = 20 * time.Second
 	settleMax = 90 * time.Second
 	quietStep = 250 * time.Millisecond
-	drainMax  = 15 * time.Second
+	// Answers to service requests are waited for two minutes, and lingered over.
+	drainMax = 3 * time.Minute
 )
 
 // Run carries out the run of a seed: set-up, chaos, heal, settle, audit.

@@ -149,11 +149,12 @@ func (j *judge) order() {
 	}
 }
 
-// queues demands that one member of each group receives a message.
+// queues demands that one member of each group receives a message. A group is all
+// that carries its name in an account, on whatever patterns.
 func (j *judge) queues() {
 	type group struct {
-		id                      uint64
-		account, subject, queue string
+		id             uint64
+		account, queue string
 	}
 	taken := make(map[group]*Sub)
 	for _, d := range j.h.Deliveries {
@@ -161,7 +162,7 @@ func (j *judge) queues() {
 		if s == nil || s.Queue == "" || d.ID == 0 {
 			continue
 		}
-		g := group{d.ID, j.accountOf(s.Conn), s.Subject, s.Queue}
+		g := group{d.ID, j.accountOf(s.Conn), s.Queue}
 		if other := taken[g]; other != nil && other != s {
 			j.report(QueueOne, d.At, "message %d reached both %s and %s", d.ID, other, s)
 		}

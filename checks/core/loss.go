@@ -77,51 +77,52 @@ func (j *judge) lossesOf(t *table, s *Sub) {
 // groupLosses judges queue groups: when every member that may be chosen is one
 // that would have to be heard of, somebody heard.
 func (j *judge) groupLosses(t *table) {
-	type key struct{ account, subject, queue string }
+	type key struct{ account, queue string }
 	groups := make(map[key][]*Sub)
 	var order []key
 	for _, s := range j.h.Subs {
 		if s.Queue == "" || j.refusedSub(s) {
 			continue
 		}
-		k := key{j.accountOf(s.Conn), s.Subject, s.Queue}
+		k := key{j.accountOf(s.Conn), s.Queue}
 		if groups[k] == nil {
 			order = append(order, k)
 		}
 		groups[k] = append(groups[k], s)
 	}
 	for _, k := range order {
-		members := groups[k]
-		row := t.row(j, members[0])
 		for i, p := range j.h.Pubs {
-			if r := row[t.class[i]]; r.subject != "" && p.Done != Never {
-				j.groupLoss(p, members, r)
+			if p.Done != Never {
+				j.groupLoss(t, i, p, groups[k])
 			}
 		}
 	}
 }
 
-func (j *judge) groupLoss(p *Publish, members []*Sub, r route) {
-	owed, last := false, Stamp(0)
+func (j *judge) groupLoss(t *table, i int, p *Publish, members []*Sub) {
+	var owed *Sub
+	last := Stamp(0)
 	for _, s := range members {
+		if !j.possible(p, s) {
+			continue
+		}
+		r := t.row(j, s)[t.class[i]]
 		switch {
-		case j.got[s][p.ID] != nil:
-			return
-		case !j.possible(p, s):
-		case s.Max > 0 || !j.must(p, s, r):
+		case r.subject == "":
+		case j.got[s][p.ID] != nil, s.Max > 0, !j.must(p, s, r):
 			return
 		default:
-			owed, last = true, max(last, s.Conn.Synced)
+			owed, last = s, max(last, s.Conn.Synced)
 		}
 	}
-	if !owed {
+	if owed == nil {
 		return
 	}
 	name := LossTold
 	if p.Probe {
 		name = Reach
 	}
-	j.report(name, last, "no member of queue %s on %q received %s, though all could", members[0].Queue, members[0].Subject, p)
+	j.report(name, last, "no member of queue %s received %s, though all could, as %s", owed.Queue, p, owed)
 }
 
 // possible tells whether the server may have had s registered while p passed.

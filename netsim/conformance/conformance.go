@@ -1,3 +1,4 @@
+//lockstep:exempt the suite also drives the real network, from goroutines that wait
 // Package conformance is what every implementation of netsim.Network must do. The
 // real and the simulated network pass the same suite, which keeps the simulated one
 // honest.

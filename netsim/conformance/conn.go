@@ -1,3 +1,4 @@
+//lockstep:exempt compares errors with those of the operating system
 package conformance
 
 import (

@@ -1,3 +1,4 @@
+//lockstep:exempt makes certificates for the real network's handshakes
 package conformance
 
 import (

@@ -136,7 +136,8 @@ func (m *Monitor) Accountz(opts *AccountzOptions) (*Accountz, error) {
 	}
 	a := m.c.Broker.LookupAccount(opts.Account)
 	if a == nil {
-		return nil, fmt.Errorf("Account %s does not exist", opts.Account) //nolint:staticcheck // the text that tools expect
+		//lint:ignore ST1005 the text is part of the interface
+		return nil, fmt.Errorf("Account %s does not exist", opts.Account)
 	}
 	z.Account = accountInfo(a, a == sys)
 	return z, nil

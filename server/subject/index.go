@@ -397,7 +397,7 @@ func (x *Index[T]) eachHashed(visit func(*leaf[T])) {
 }
 
 func sortLeafs[T comparable](leafs []*leaf[T]) {
-	slices.SortFunc(leafs, func(a, b *leaf[T]) int { return cmp.Compare(a.subject, b.subject) })
+	slices.SortFunc(leafs, func(a, b *leaf[T]) int { return cmp.Compare(a.subject, b.subject) }) //lockstep:total a subject has one leaf
 }
 
 // Walk visits all subscriptions until visit returns false: sorted by subject,
