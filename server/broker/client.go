@@ -82,6 +82,7 @@ type Client struct {
 	scratch []byte
 	mapped  []byte // subject after the account's mappings
 	iov     [][]byte
+	one     [1][]byte // argument space of Write
 
 	out    receiver
 	ident  atomic.Pointer[Ident]
@@ -218,6 +219,17 @@ func (c *Client) peerInfo(arg []byte) {
 	}
 }
 
+// ignoreInfo takes an INFO, which means nothing from a client, as long as it is one.
+func (c *Client) ignoreInfo(arg []byte) {
+	if c.b.log.Trace() {
+		c.traceIn("INFO", arg)
+	}
+	if _, err := wire.ParseInfo(arg); err != nil {
+		c.b.log.Errorf("%s - %v", c, err)
+		c.end(ProtocolViolation)
+	}
+}
+
 // firstOp applies the rule that CONNECT comes first where credentials are asked for.
 func (c *Client) firstOp(p []byte) bool {
 	c.began = true
@@ -260,7 +272,9 @@ func (c *Client) reply(p []byte) {
 		s.note(nil, 0, false)
 		return
 	}
-	c.conn.Write(p)
+	c.one[0] = p
+	c.conn.Write(c.one[:]...)
+	c.one[0] = nil
 }
 
 // sendError sends -ERR with text; the connection stays.

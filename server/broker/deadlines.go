@@ -93,6 +93,7 @@ func (c *Client) pingDue() {
 		return
 	}
 	c.pingAt = c.now + interval
+	c.parser.Trim()
 	heard := time.Duration(c.last.Load())
 	fresh := c.rtt.Load() > 0 && c.now-c.pingSent < rttFresh
 	if c.connected && fresh && heard > 0 && c.now-heard < interval {

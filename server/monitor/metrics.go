@@ -37,7 +37,7 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 
 // registry has the server's metrics and those of the Go runtime and the process.
 func (m *Monitor) registry(detailed bool) *prometheus.Registry {
-	r := prometheus.NewPedanticRegistry()
+	r := prometheus.NewRegistry()
 	r.MustRegister(
 		&collector{m, detailed}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
