@@ -185,6 +185,27 @@ func (w *World) settle(advance func(time.Duration)) {
 	if w.waitQuiet(advance); !w.allQuiet() {
 		w.violate(core.Reach, "probes are not answered: %s", w.loud())
 	}
+	w.waitForgotten(advance)
+}
+
+// waitForgotten gives the server the time that it may take to find out about
+// connections whose other side is gone.
+func (w *World) waitForgotten(advance func(time.Duration)) {
+	most := 5*w.plan.PingInterval + w.plan.WriteDeadline
+	for d := time.Duration(0); d < most && w.process != nil && w.process.server.Broker().NumClients() > w.connected(); d += quietStep {
+		advance(quietStep)
+	}
+}
+
+// connected counts the clients that have a connection.
+func (w *World) connected() int {
+	n := 0
+	for _, c := range w.clients {
+		if c.state == clientReady {
+			n++
+		}
+	}
+	return n
 }
 
 func (w *World) waitQuiet(advance func(time.Duration)) {
@@ -236,7 +257,12 @@ func (w *World) leave(advance func(time.Duration)) {
 // verdict judges the history and names the result.
 func (w *World) verdict(r *Result) {
 	r.Violations = append(r.Violations, w.found...)
-	r.Violations = append(r.Violations, core.Check(&w.rec.h)...)
+	verdict := core.Check(&w.rec.h)
+	r.Violations = append(r.Violations, verdict.Violations...)
+	r.Operations["registers"], r.Operations["inconclusive"] = verdict.Registers, verdict.Inconclusive
+	if verdict.Inconclusive*100 > verdict.Registers && verdict.Inconclusive > 1 {
+		r.Vacuous = append(r.Vacuous, fmt.Sprintf("%d of %d searches ran out of time", verdict.Inconclusive, verdict.Registers))
+	}
 	core.SortViolations(r.Violations)
 	switch {
 	case len(r.Violations) > 0:

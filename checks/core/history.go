@@ -157,7 +157,9 @@ type judge struct {
 	count  map[*Sub]int
 	byPub  map[uint64][]*Sub // who received it
 	routes map[routeKey]route
-	tokens map[string][]string
+
+	registers    int // searched for an order
+	inconclusive int // of these, given up for time
 }
 
 type subKey struct {
@@ -171,12 +173,20 @@ func (j *judge) report(invariant string, at Stamp, format string, args ...any) {
 	}
 }
 
+// Verdict is what a check found.
+type Verdict struct {
+	Violations []Violation
+	// Registers is how many subscriptions an order was searched for, and Inconclusive
+	// how many of these searches ran out of time.
+	Registers, Inconclusive int
+}
+
 // Check judges a history and returns what is broken, by stamp.
-func Check(h *History) []Violation {
+func Check(h *History) Verdict {
 	j := &judge{
 		h: h, subs: make(map[subKey]*Sub, len(h.Subs)), pubs: make(map[uint64]*Publish, len(h.Pubs)),
 		users: make(map[string]*User), got: make(map[*Sub]map[uint64]*Delivery), count: make(map[*Sub]int),
-		byPub: make(map[uint64][]*Sub), routes: make(map[routeKey]route), tokens: make(map[string][]string),
+		byPub: make(map[uint64][]*Sub), routes: make(map[routeKey]route),
 	}
 	for _, s := range h.Subs {
 		j.subs[subKey{s.Conn, s.SID}] = s
@@ -196,7 +206,7 @@ func Check(h *History) []Violation {
 	j.notices()
 	j.register()
 	SortViolations(j.found)
-	return j.found
+	return Verdict{j.found, j.registers, j.inconclusive}
 }
 
 func (s *Sub) String() string {

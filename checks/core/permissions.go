@@ -28,9 +28,13 @@ func (j *judge) removal(s *Sub, may func(*Permissions) bool) {
 		}
 		return
 	}
-	for _, v := range j.users[s.Conn.User].Versions {
+	versions := j.users[s.Conn.User].Versions
+	for i, v := range versions {
 		at := s.Conn.settled(v.Since)
 		if v.Since < s.Sent || at == Never || may(&v.Perms) || s.UnsubSent != 0 && s.UnsubSent < at {
+			continue
+		}
+		if i+1 < len(versions) && versions[i+1].Since < at { // the next one may have come first
 			continue
 		}
 		if s.Max > 0 { // may have ended by itself

@@ -63,7 +63,7 @@ var RegisterModel = porcupine.Model{
 const (
 	// registerOpsMax bounds a partition; the search is exponential in what overlaps.
 	registerOpsMax = 200
-	registerWait   = 10 * time.Second
+	registerWait   = 2 * time.Second
 	registersMax   = 64
 )
 
@@ -82,8 +82,12 @@ func (j *judge) register() {
 		if judged++; judged > registersMax {
 			return
 		}
-		if porcupine.CheckOperationsTimeout(RegisterModel, ops, registerWait) != porcupine.Ok {
+		j.registers++
+		switch porcupine.CheckOperationsTimeout(RegisterModel, ops, registerWait) {
+		case porcupine.Illegal:
 			j.report(Interest, s.Conn.Synced, "%s: no order of SUB, UNSUB and publishes explains what was delivered", s)
+		case porcupine.Unknown:
+			j.inconclusive++
 		}
 	}
 }
@@ -114,7 +118,11 @@ func (j *judge) registerHistory(t *table, s *Sub) []porcupine.Operation {
 		if !nearby(p, s) {
 			continue
 		}
-		ops = append(ops, operation(registerInput{opPublish, fmt.Sprint(p.ID)}, p.Sent, p.Done, registerOutput{d != nil}))
+		end := p.Done
+		if d != nil {
+			end = min(end, d.At) // it had happened when it was seen
+		}
+		ops = append(ops, operation(registerInput{opPublish, fmt.Sprint(p.ID)}, p.Sent, end, registerOutput{d != nil}))
 		if len(ops) >= registerOpsMax {
 			break
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -24,6 +25,7 @@ import (
 //	a> PUB x 0      sends a line and CRLF
 //	a>> "x\r\n"     sends the bytes of a quoted string
 //	sync a b        prints what each says up to the PONG to a PING
+//	sorted a b      the same in sorted order, where the order is anybody's
 //	eof a           prints what a says up to its end
 type script struct {
 	blocks []*block
@@ -133,9 +135,7 @@ func (r *runner) block(input []string) {
 	case "config":
 		r.server = startIn(r.t, r.program, r.dir, body)
 	case "reload":
-		for _, line := range r.server.reload(body) {
-			r.logLine(line)
-		}
+		r.reloadLog(r.server.reload(body))
 	case "check":
 		r.check(body)
 	default:
@@ -173,6 +173,12 @@ func (r *runner) command(line string) {
 			for _, l := range r.conn(name).sync() {
 				r.print(name, l)
 			}
+		case "sorted":
+			lines := r.conn(name).sync()
+			slices.Sort(lines)
+			for _, l := range lines {
+				r.print(name, l)
+			}
 		case "eof":
 			r.untilEnd(name)
 		default:
@@ -204,10 +210,12 @@ func (r *runner) check(config string) {
 	require.NoError(r.t, os.WriteFile(path, []byte(config), 0o600))
 	stdout, stderr, code := command(r.t, r.program, "-t", "-c", path)
 	for line := range strings.Lines(stdout + stderr) {
-		if line = strings.TrimSpace(line); line != "" {
-			r.out = append(r.out, r.plain(line))
+		line = strings.TrimPrefix(r.plain(strings.TrimSpace(line)), "lockstep: ")
+		if line != "" {
+			r.out = append(r.out, line)
 		}
 	}
+	slices.Sort(r.out) // several errors come in any order
 	r.out = append(r.out, fmt.Sprintf("exit %d", code))
 }
 
@@ -229,8 +237,21 @@ func (r *runner) print(name, line string) {
 	r.out = append(r.out, name+"< "+line)
 }
 
-func (r *runner) logLine(line string) {
-	r.out = append(r.out, r.plain(logPrefix.ReplaceAllString(line, "")))
+// reloadLog prints what a reload said: the verdicts in their order, then what
+// happened to clients, whose order is anybody's.
+func (r *runner) reloadLog(lines []string) {
+	var clients []string
+	for _, line := range lines {
+		line = r.plain(logPrefix.ReplaceAllString(line, ""))
+		switch {
+		case strings.Contains(line, "Reloaded") || strings.Contains(line, "Failed to reload"):
+			r.out = append(r.out, line)
+		case strings.Contains(line, "Removed sub") || strings.Contains(line, "authentication error"):
+			clients = append(clients, line)
+		}
+	}
+	slices.Sort(clients)
+	r.out = append(r.out, clients...)
 }
 
 // plain removes what differs from run to run.
