@@ -26,6 +26,7 @@ import (
 //	a>> "x\r\n"     sends the bytes of a quoted string
 //	sync a b        prints what each says up to the PONG to a PING
 //	sorted a b      the same in sorted order, where the order is anybody's
+//	log some text   waits for a line of the log with the text, and prints it
 //	eof a           prints what a says up to its end
 type script struct {
 	blocks []*block
@@ -135,7 +136,11 @@ func (r *runner) block(input []string) {
 	case "config":
 		r.server = startIn(r.t, r.program, r.dir, body)
 	case "reload":
-		r.reloadLog(r.server.reload(body))
+		for _, line := range r.server.reload(body) {
+			if strings.Contains(line, "Reloaded") || strings.Contains(line, "Failed to reload") {
+				r.logLine(line)
+			}
+		}
 	case "check":
 		r.check(body)
 	default:
@@ -158,6 +163,11 @@ func (r *runner) command(line string) {
 	}
 	if name, rest, ok := strings.Cut(line, "> "); ok && !strings.Contains(name, " ") {
 		r.conn(name).send(rest + "\r\n")
+		return
+	}
+	if text, ok := strings.CutPrefix(line, "log "); ok {
+		r.logLine(r.server.waitLog(text))
+		r.server.log.mark()
 		return
 	}
 	words := strings.Fields(line)
@@ -237,21 +247,8 @@ func (r *runner) print(name, line string) {
 	r.out = append(r.out, name+"< "+line)
 }
 
-// reloadLog prints what a reload said: the verdicts in their order, then what
-// happened to clients, whose order is anybody's.
-func (r *runner) reloadLog(lines []string) {
-	var clients []string
-	for _, line := range lines {
-		line = r.plain(logPrefix.ReplaceAllString(line, ""))
-		switch {
-		case strings.Contains(line, "Reloaded") || strings.Contains(line, "Failed to reload"):
-			r.out = append(r.out, line)
-		case strings.Contains(line, "Removed sub") || strings.Contains(line, "authentication error"):
-			clients = append(clients, line)
-		}
-	}
-	slices.Sort(clients)
-	r.out = append(r.out, clients...)
+func (r *runner) logLine(line string) {
+	r.out = append(r.out, r.plain(logPrefix.ReplaceAllString(line, "")))
 }
 
 // plain removes what differs from run to run.

@@ -139,15 +139,15 @@ func (m *Monitor) Accountz(opts *AccountzOptions) (*Accountz, error) {
 		//lint:ignore ST1005 the text is part of the interface
 		return nil, fmt.Errorf("Account %s does not exist", opts.Account)
 	}
-	z.Account = accountInfo(a, a == sys)
+	z.Account = m.accountInfo(a, a == sys)
 	return z, nil
 }
 
-func accountInfo(a *account.Account, system bool) *AccountInfo {
+func (m *Monitor) accountInfo(a *account.Account, system bool) *AccountInfo {
 	g := a.Graph()
 	return &AccountInfo{
 		AccountName: a.Name, LastUpdate: a.Updated(), IsSystem: system, Complete: true,
-		LeafCnt: a.NumLeafNodes(), ClientCnt: a.NumConnections(), SubCnt: uint32(a.TotalSubs()),
+		LeafCnt: a.NumLeafNodes(), ClientCnt: m.connections(a), SubCnt: uint32(a.TotalSubs()),
 		Mappings: mappings(g.Mappings), Exports: exports(g), Imports: imports(g),
 		NameTag: a.Name, IssuerKey: a.Issuer,
 		Sublist: sublistStats(a.Index().Stats()), Responses: responses(a),

@@ -59,8 +59,8 @@ func (m *Monitor) AccountStatz(opts *AccountStatzOptions) (*AccountStatz, error)
 	}
 	z := &AccountStatz{ID: m.id(), Now: m.now(), Accounts: []*AccountStat{}}
 	for _, a := range m.wanted(o.Accounts) {
-		if o.IncludeUnused || a.NumLocalConnections()+a.NumLeafNodes() > 0 {
-			z.Accounts = append(z.Accounts, accountStat(a))
+		if s := m.accountStat(a); o.IncludeUnused || s.TotalConns > 0 {
+			z.Accounts = append(z.Accounts, s)
 		}
 	}
 	return z, nil
@@ -79,10 +79,26 @@ func (m *Monitor) wanted(names []string) []*account.Account {
 	return list
 }
 
-func accountStat(a *account.Account) *AccountStat {
+func (m *Monitor) accountStat(a *account.Account) *AccountStat {
+	conns := m.connections(a)
 	return &AccountStat{
-		Account: a.Name, Name: a.Name, Conns: a.NumLocalConnections(), LeafNodes: a.NumLeafNodes(),
-		TotalConns: a.NumLocalConnections() + a.NumLeafNodes(), NumSubs: uint32(a.TotalSubs()),
-		Sent: dataStats(&a.Sent), Received: dataStats(&a.Received), SlowConsumers: a.SlowConsumers(),
+		Account: a.Name, Name: a.Name, Conns: conns, LeafNodes: a.NumLeafNodes(), TotalConns: conns + a.NumLeafNodes(),
+		NumSubs: uint32(a.TotalSubs()), Sent: dataStats(&a.Sent), Received: dataStats(&a.Received),
+		SlowConsumers: a.SlowConsumers(),
 	}
+}
+
+// connections counts an account's clients. Those that have not authenticated yet
+// are the global account's.
+func (m *Monitor) connections(a *account.Account) int {
+	if a != m.c.Broker.Global() {
+		return a.NumLocalConnections()
+	}
+	n := m.c.Broker.NumClients()
+	for _, other := range m.c.Broker.Accounts() {
+		if other != a {
+			n -= other.NumLocalConnections()
+		}
+	}
+	return max(n, a.NumLocalConnections())
 }

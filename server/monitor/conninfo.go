@@ -112,7 +112,7 @@ func addIdentity(i *ConnInfo, f *found) {
 	if f.Ident != nil {
 		i.AuthorizedUser = f.Ident.User
 	}
-	if bound(&f.ConnState) {
+	if f.bound() {
 		i.NameTag = f.Account
 		if f.Account != account.Global {
 			i.Account = f.Account

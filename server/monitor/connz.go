@@ -116,7 +116,7 @@ type found struct {
 func (m *Monitor) gather(z *Connz, o *ConnzOptions) []found {
 	var out []found
 	add := func(f found) {
-		if o.Account != "" && (!bound(&f.ConnState) || f.Account != o.Account) {
+		if o.Account != "" && (!f.bound() || f.Account != o.Account) {
 			return
 		}
 		z.Total++
@@ -137,8 +137,11 @@ func (m *Monitor) gather(z *Connz, o *ConnzOptions) []found {
 	return out
 }
 
-// bound tells whether a connection ever belonged to an account.
-func bound(s *broker.ConnState) bool { return s.Ident != nil && s.Ident.Account != "" }
+// bound tells whether the connection belongs to an account. An open one that has
+// not authenticated yet counts as the global account's; one that ended so does not.
+func (f *found) bound() bool {
+	return f.client != nil || f.Ident != nil && f.Ident.Account != ""
+}
 
 // wants judges what is not counted in the total.
 func (o *ConnzOptions) wants(f *found) bool {

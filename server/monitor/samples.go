@@ -219,7 +219,7 @@ func (s *samples) accountz(m *Monitor) {
 			s.list = append(s.list, sample{name, name, false, labelsAccount, values, v})
 		}
 		l := a.Limits()
-		add("client_connections", float64(a.NumConnections()))
+		add("client_connections", float64(m.connections(a)))
 		add("leafnode_connections", float64(a.NumLeafNodes()))
 		add("subscriptions", float64(a.TotalSubs()))
 		add("is_system", oneIf(a == sys))

@@ -156,7 +156,9 @@ func (m *Monitor) Varz(*VarzOptions) (*Varz, error) {
 // featureFlags are the switches of the official server's unfinished features, none
 // of which exists here.
 func featureFlags() map[string]bool {
-	return map[string]bool{"js_ack_fc_v2": false, "js_raft_delete_range": false, "js_snapshot_sources": false}
+	return map[string]bool{
+		"js_ack_fc_v2": false, "js_api_reply_v2": false, "js_raft_delete_range": false, "js_snapshot_sources": false,
+	}
 }
 
 func (m *Monitor) addOptions(v *Varz) {
