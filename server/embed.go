@@ -17,7 +17,7 @@ type shell struct {
 	http    *httpServers
 	done    chan struct{} // closed when the server has stopped
 	ready   chan struct{} // closed when listeners are up
-	reload  func(*Server, *config.ReloadPlan) error
+	reload  func(*Server, *config.ReloadPlan) (func(), error)
 }
 
 // New makes a server as NewServer does, and panics when the options are wrong.
@@ -34,21 +34,26 @@ func New(o *Options) *Server {
 // Start opens the listeners, announces them and returns. What cannot be opened is
 // fatal: it is logged as such, and ReadyForConnections stays false.
 func (s *Server) Start() {
+	if err := s.TryStart(); err != nil {
+		s.log.Fatalf("%v", err)
+	}
+}
+
+// TryStart is Start for programs that end when the server cannot start.
+func (s *Server) TryStart() error {
 	s.banner()
 	if err := s.startMonitoring(); err != nil {
-		s.log.Fatalf("%v", err)
-		return
+		return fmt.Errorf("Can't start monitoring: %w", err) //nolint:staticcheck // a log line
 	}
 	if err := s.Listen(); err != nil {
-		s.log.Fatalf("%v", err)
-		return
+		return err
 	}
 	if err := s.writeFiles(); err != nil {
-		s.log.Fatalf("%v", err)
-		return
+		return err
 	}
 	s.log.Noticef("Server is ready")
 	close(s.shell.ready)
+	return nil
 }
 
 // ReadyForConnections waits up to d until the listeners are up, and tells whether

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 
 	"github.com/lockstepmq/lockstep/server/config"
@@ -12,18 +13,29 @@ import (
 )
 
 // ConfigureLogger makes the server log as its options say: to a file, to syslog or
-// to standard error; nowhere with NoLog.
+// to standard error; nowhere with NoLog. What cannot be opened is said on standard
+// error, which then has the log.
 func (s *Server) ConfigureLogger() {
+	if err := s.OpenLog(); err != nil {
+		fmt.Fprintf(os.Stderr, "lockstep: %v\n", err)
+		o := s.getOpts()
+		s.SetLoggerV2(logging.NewStderr(o.Logtime, o.LogtimeUTC), o.Debug, o.Trace, o.TraceVerbose)
+	}
+}
+
+// OpenLog is ConfigureLogger for programs that would rather not start than log
+// elsewhere.
+func (s *Server) OpenLog() error {
 	o := s.getOpts()
 	if o.NoLog {
-		return
+		return nil
 	}
 	l, err := openLog(o)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "lockstep: %v\n", err)
-		l = logging.NewStderr(o.Logtime, o.LogtimeUTC)
+		return err
 	}
 	s.SetLoggerV2(l, o.Debug, o.Trace, o.TraceVerbose)
+	return nil
 }
 
 // SetLogger makes l receive the log.
@@ -76,23 +88,35 @@ func openLog(o *Options) (logging.Logger, error) {
 // logTag is the name that syslog shows.
 func logTag() string { return filepath.Base(os.Args[0]) }
 
-// reloadFiles carries out what a reload changes outside of the server proper: the
-// log and the pid file.
-func reloadFiles(s *Server, plan *config.ReloadPlan) error {
+// reloadOutside prepares what a reload changes outside of the server proper: the
+// pid file, the profiler's rate and, in the function it returns, the log.
+func reloadOutside(s *Server, plan *config.ReloadPlan) (func(), error) {
 	o := plan.New
+	swap := func() {}
 	if plan.Changed("LogFile", "Logtime", "LogtimeUTC", "Syslog", "RemoteSyslog") && !o.NoLog {
 		l, err := openLog(o)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		s.SetLoggerV2(l, o.Debug, o.Trace, o.TraceVerbose)
+		swap = func() { s.SetLoggerV2(l, o.Debug, o.Trace, o.TraceVerbose) }
 	}
 	if plan.Changed("PidFile") && o.PidFile != "" {
 		if err := writePid(o.PidFile); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	if plan.Changed("ProfBlockRate") {
+		s.setBlockProfile(o.ProfBlockRate)
+	}
+	return swap, nil
+}
+
+// setBlockProfile samples blocking every rate nanoseconds; 0 is never.
+func (s *Server) setBlockProfile(rate int) {
+	runtime.SetBlockProfileRate(max(rate, 0))
+	if rate > 0 {
+		s.log.Warnf("Block profiling is enabled (rate %d), this may have a performance impact", rate)
+	}
 }
 
 // writePid writes the process id, without a newline.

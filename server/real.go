@@ -37,7 +37,7 @@ func NewServer(o *Options) (*Server, error) {
 	}
 	s.shell = shell{
 		network: network, http: &httpServers{}, done: make(chan struct{}), ready: make(chan struct{}),
-		reload: reloadFiles,
+		reload: reloadOutside,
 	}
 	return s, nil
 }
@@ -129,10 +129,7 @@ func (s *Server) startMonitoring() error {
 
 // startProfiler opens the listener of Go's profiler, when one is configured.
 func (s *Server) startProfiler(o *Options) error {
-	if o.ProfBlockRate > 0 {
-		s.log.Warnf("Enabling block profiling can have a performance impact")
-	}
-	runtime.SetBlockProfileRate(max(o.ProfBlockRate, 0))
+	s.setBlockProfile(o.ProfBlockRate)
 	if o.ProfPort == 0 || s.shell.http.profiler != nil {
 		return nil
 	}

@@ -32,12 +32,14 @@ func (s *Server) ReloadOptions(next *Options) error {
 	if err != nil {
 		return s.reloadFailed(err)
 	}
-	if err := s.apply(plan); err != nil {
+	outside, err := s.apply(plan)
+	if err != nil {
 		return s.reloadFailed(err)
 	}
 	for _, line := range plan.Lines {
 		s.log.Noticef("%s", line)
 	}
+	outside()
 	s.log.Noticef("Reloaded server configuration (%s)", next.ConfigDigest)
 	return nil
 }
@@ -47,26 +49,28 @@ func (s *Server) reloadFailed(err error) error {
 	return err
 }
 
-// apply carries a plan out. What can fail comes first.
-func (s *Server) apply(plan *config.ReloadPlan) error {
+// apply carries a plan out. What can fail comes first. What is returned changes the
+// log, after the last line that belongs into the old one.
+func (s *Server) apply(plan *config.ReloadPlan) (outside func(), err error) {
 	next := plan.New
 	address, err := s.advertised(next)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	outside = func() {}
 	if s.shell.reload != nil {
-		if err := s.shell.reload(s, plan); err != nil {
-			return err
+		if outside, err = s.shell.reload(s, plan); err != nil {
+			return nil, err
 		}
 	}
 	if err := s.broker.Reload(next); err != nil {
-		return err
+		return nil, err
 	}
 	s.opts.Store(next)
 	s.loaded.Store(s.world.Clock.Now().UnixNano())
 	s.broker.SetAddress(address)
 	s.log.SetLevels(next.Debug, next.Trace, next.TraceVerbose)
-	return nil
+	return outside, nil
 }
 
 // advertised is where INFO tells clients to connect.

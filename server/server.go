@@ -137,7 +137,7 @@ func (s *Server) Listen() error {
 	port := max(o.Port, 0)
 	l, err := s.world.Network.Listen(s.strand, joinAddress(o.Host, port), s.broker.Accept)
 	if err != nil {
-		return fmt.Errorf("error listening on port: %s, %q", joinAddress(o.Host, port), err)
+		return fmt.Errorf("Error listening on port: %s, %q", joinAddress(o.Host, port), err) //nolint:staticcheck // a log line
 	}
 	_, bound, err := splitAddress(l.Addr())
 	if err != nil {
@@ -153,6 +153,7 @@ func (s *Server) Listen() error {
 		return err
 	}
 	s.broker.SetAddress(advertised)
+	s.note(func(o *Options) { o.Port = bound })
 	s.log.Noticef("Listening for client connections on %s", joinAddress(o.Host, bound))
 	if o.ProxyProtocol {
 		s.log.Noticef("PROXY protocol enabled for client connections")
@@ -161,6 +162,15 @@ func (s *Server) Listen() error {
 		s.announceTLS(o)
 	}
 	return nil
+}
+
+// note puts what was found out while starting, such as a port that the system
+// picked, into the options.
+func (s *Server) note(change func(*Options)) {
+	o := s.getOpts().Clone()
+	change(o)
+	s.opts.Store(o)
+	s.broker.SetOptions(o)
 }
 
 func (s *Server) announceTLS(o *Options) {

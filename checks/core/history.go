@@ -42,6 +42,10 @@ const (
 	Bound     = "BOUND"
 	CrashFree = "CRASH-FREE"
 	Clean     = "CLEAN"
+
+	StorePrefix = "STORE.prefix"
+	StoreTorn   = "STORE.torn-or-damaged"
+	StoreFence  = "STORE.fence"
 )
 
 // Conn is one connection of a client, from its dial to its end.
@@ -181,8 +185,7 @@ type Verdict struct {
 	Registers, Inconclusive int
 }
 
-// Check judges a history and returns what is broken, by stamp.
-func Check(h *History) Verdict {
+func newJudge(h *History) *judge {
 	j := &judge{
 		h: h, subs: make(map[subKey]*Sub, len(h.Subs)), pubs: make(map[uint64]*Publish, len(h.Pubs)),
 		users: make(map[string]*User), got: make(map[*Sub]map[uint64]*Delivery), count: make(map[*Sub]int),
@@ -197,6 +200,12 @@ func Check(h *History) Verdict {
 	for i := range h.World.Users {
 		j.users[h.World.Users[i].Name] = &h.World.Users[i]
 	}
+	return j
+}
+
+// Check judges a history and tells what is broken, by stamp.
+func Check(h *History) Verdict {
+	j := newJudge(h)
 	j.deliveries()
 	j.order()
 	j.queues()

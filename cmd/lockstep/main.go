@@ -43,11 +43,16 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	s.ConfigureLogger()
+	if err := s.OpenLog(); err != nil {
+		return err
+	}
 	if !o.NoSigs {
 		go obey(s)
 	}
-	s.Start()
+	if err := s.TryStart(); err != nil {
+		s.Logger().Fatalf("%v", err)
+		os.Exit(1)
+	}
 	s.WaitForShutdown()
 	return nil
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"sort"
 	"sync"
@@ -20,7 +21,7 @@ type accounts struct {
 }
 
 // init registers the accounts of the options, and the two that always exist.
-func (r *accounts) init(o *config.Options, now time.Time) {
+func (r *accounts) init(o *config.Options, now time.Time) error {
 	r.byName = make(map[string]*account.Account)
 	for _, a := range o.Accounts {
 		a.SetUpdated(now)
@@ -28,12 +29,18 @@ func (r *accounts) init(o *config.Options, now time.Time) {
 	}
 	r.global = r.ensure(account.Global, now)
 	switch {
-	case o.SystemAccount != "":
-		r.system = r.ensure(o.SystemAccount, now)
+	case o.SystemAccount != "" && o.SystemAccount != account.System:
+		if r.system = r.byName[o.SystemAccount]; r.system == nil {
+			return errNoSystemAccount
+		}
 	case !o.NoSystemAccount:
 		r.system = r.ensure(account.System, now)
 	}
+	return nil
 }
+
+// errNoSystemAccount: system_account names an account that is not configured.
+var errNoSystemAccount = errors.New("error resolving system account: account missing")
 
 // ensure finds or makes an account.
 func (r *accounts) ensure(name string, now time.Time) *account.Account {

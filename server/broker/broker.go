@@ -117,7 +117,9 @@ func New(c Config) (*Broker, error) {
 	b.listen.Store(&Address{c.Options.Host, c.Options.Port})
 	b.sweep = b.strand.NewTimer(b.sweepResponses)
 	b.handshakes.log = c.Log
-	b.accounts.init(c.Options, c.Clock.Now())
+	if err := b.accounts.init(c.Options, c.Clock.Now()); err != nil {
+		return nil, err
+	}
 	b.anonymous = b.drawAnonymous()
 	table, err := b.buildTable(c.Options)
 	if err != nil {
@@ -133,6 +135,10 @@ func (b *Broker) table() *auth.Table { return b.auth.Load() }
 
 // SetAddress tells where clients reach the server, once that is known.
 func (b *Broker) SetAddress(a Address) { b.listen.Store(&a) }
+
+// SetOptions replaces the options by ones that differ in nothing a connection
+// sees, such as the port that the system picked.
+func (b *Broker) SetOptions(o *config.Options) { b.opts.Store(o) }
 
 // Stats of all clients.
 func (b *Broker) Stats() *Stats { return &b.stats }

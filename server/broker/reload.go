@@ -135,7 +135,7 @@ func (c *Client) reauthorize() bool {
 		anonymous := wire.DefaultConnect()
 		request.Connect = &anonymous
 	}
-	if state := request.TLS; state != nil && !pinned(c.b.options(), state) {
+	if state := request.TLS; state != nil && !config.MatchesPinned(c.b.options().TLSPinnedCerts, state) {
 		c.end(TLSHandshakeError)
 		return false
 	}

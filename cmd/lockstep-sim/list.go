@@ -1,0 +1,39 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/lockstepmq/lockstep/checks/core"
+	"github.com/lockstepmq/lockstep/sim"
+)
+
+func listCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List profiles, faults and invariants", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			t := newTable(cmd.OutOrStdout())
+			t.AppendHeader(table.Row{"profile", "what may happen"})
+			for _, p := range sim.Profiles() {
+				t.AppendRow(table.Row{p.Name, p.About})
+			}
+			t.Render()
+			t = newTable(cmd.OutOrStdout())
+			t.AppendHeader(table.Row{"faults"})
+			for _, f := range [][]string{sim.FaultNames(), sim.DiskFaultNames()} {
+				t.AppendRow(table.Row{strings.Join(f, ", ")})
+			}
+			t.SetColumnConfigs([]table.ColumnConfig{{Number: 1, WidthMax: 100}})
+			t.Render()
+			t = newTable(cmd.OutOrStdout())
+			t.AppendHeader(table.Row{"invariant", "what must hold"})
+			for _, i := range core.Invariants() {
+				t.AppendRow(table.Row{i.Name, i.About})
+			}
+			t.Render()
+			return nil
+		},
+	}
+}
