@@ -160,7 +160,7 @@ func (s *Server) banner() {
 		s.log.Warnf("Plaintext passwords detected, use nkeys or bcrypt")
 	}
 	if o.ConfigFile != "" {
-		s.log.Noticef("Using configuration file: %s (%s)", o.ConfigFile, o.ConfigDigest)
+		s.log.Noticef("Using configuration file: %s (%s)", o.ConfigFile, o.ConfigDigest())
 	}
 	if o.MaxPayload > 8<<20 {
 		s.log.Warnf("Maximum payloads over %d bytes are generally discouraged and could lead to poor performance", 8<<20)

@@ -40,7 +40,7 @@ func (s *Server) ReloadOptions(next *Options) error {
 		s.log.Noticef("%s", line)
 	}
 	outside()
-	s.log.Noticef("Reloaded server configuration (%s)", next.ConfigDigest)
+	s.log.Noticef("Reloaded server configuration (%s)", next.ConfigDigest())
 	return nil
 }
 

@@ -88,7 +88,7 @@ func NewInWorld(o *Options, w World) (*Server, error) {
 	s.monitor = monitor.New(monitor.Config{
 		Broker: s.broker, Clock: w.Clock, Options: s.getOpts, Started: s.started,
 		ConfigLoaded: func() time.Time { return time.Unix(0, s.loaded.Load()).UTC() },
-		Digest:       func() string { return s.getOpts().ConfigDigest },
+		Digest:       func() string { return s.getOpts().ConfigDigest() },
 		Listening:    s.listening,
 	})
 	return s, nil

@@ -11,4 +11,4 @@ func (w *World) startGarbage()                              {}
 func (w *World) stopGarbage()                               {}
 func (w *World) startJournal()                              {}
 func (w *World) isGarbage(uint64) bool                      { return false }
-func DiskFaultNames() []string { return nil }
+func DiskFaultNames() []string                              { return nil }

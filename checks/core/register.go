@@ -62,7 +62,7 @@ var RegisterModel = porcupine.Model{
 
 const (
 	// registerOpsMax bounds a partition; the search is exponential in what overlaps.
-	registerOpsMax = 200
+	registerOpsMax = 40
 	registerWait   = 2 * time.Second
 	registersMax   = 64
 )
@@ -98,34 +98,62 @@ func (j *judge) unrestricted(c *Conn) bool {
 	return len(u.Versions) == 1 && u.Versions[0].Perms.SubAllow == nil && u.Versions[0].Perms.SubDeny == nil
 }
 
-// registerHistory is the history of one subscription. Publishes whose outcome
-// nobody can know are left out.
+// registerHistory is the history of one subscription, as far as it decides. Of
+// the messages that arrived, the one that was over first bounds SUB and the one that
+// was sent last bounds UNSUB: all others follow. Of those that did not arrive, the
+// last that overlaps SUB alone and the first that overlaps UNSUB alone do the same;
+// those that overlap both leave a choice. Publishes whose outcome nobody can know
+// are left out.
 func (j *judge) registerHistory(t *table, s *Sub) []porcupine.Operation {
 	ops := []porcupine.Operation{operation(registerInput{opSub, s.SID}, s.Sent, s.Confirmed, registerOutput{})}
 	if s.UnsubSent != 0 {
 		ops = append(ops, operation(registerInput{opUnsub, s.SID}, s.UnsubSent, s.UnsubConfirmed, registerOutput{}))
 	}
+	read := func(p *Publish, end Stamp, delivered bool) {
+		ops = append(ops, operation(registerInput{opPublish, fmt.Sprint(p.ID)}, p.Sent, end, registerOutput{delivered}))
+	}
 	row := t.row(j, s)
+	var first, last, early, late *Publish
+	unsub := s.UnsubSent
+	if unsub == 0 {
+		unsub = Never
+	}
+	firstEnd, lastEnd := Never, Never
 	for i, p := range j.h.Pubs {
 		if row[t.class[i]].subject == "" || p.Answers != 0 || p.Conn == s.Conn && !s.Conn.Echo || p.Conn.Epoch != s.Conn.Epoch ||
 			!j.unrestrictedPublisher(p.Conn) {
 			continue
 		}
 		d := j.got[s][p.ID]
-		if d == nil && (p.Done == Never || p.Done > s.Conn.Synced) {
-			continue
+		switch {
+		case d != nil:
+			end := min(p.Done, d.At) // it had happened when it was seen
+			if end < firstEnd {
+				first, firstEnd = p, end
+			}
+			last, lastEnd = p, end // they come in the order of their sending
+		case p.Done == Never || p.Done > s.Conn.Synced || len(ops) >= registerOpsMax:
+		case p.Sent < s.Sent || unsub != Never && p.Done > s.UnsubConfirmed: // before or after, as it likes
+		case p.Done < unsub:
+			early = p
+		case p.Sent > s.Confirmed:
+			if late == nil || p.Done < late.Done {
+				late = p
+			}
+		default:
+			read(p, p.Done, false)
 		}
-		if !nearby(p, s) {
-			continue
+	}
+	for _, p := range [...]*Publish{early, late} {
+		if p != nil {
+			read(p, p.Done, false)
 		}
-		end := p.Done
-		if d != nil {
-			end = min(end, d.At) // it had happened when it was seen
-		}
-		ops = append(ops, operation(registerInput{opPublish, fmt.Sprint(p.ID)}, p.Sent, end, registerOutput{d != nil}))
-		if len(ops) >= registerOpsMax {
-			break
-		}
+	}
+	if first != nil {
+		read(first, firstEnd, true)
+	}
+	if last != first {
+		read(last, lastEnd, true)
 	}
 	return ops
 }
@@ -134,16 +162,6 @@ func (j *judge) unrestrictedPublisher(c *Conn) bool {
 	u := j.users[c.User]
 	p := &u.Versions[0].Perms
 	return len(u.Versions) == 1 && p.PubAllow == nil && p.PubDeny == nil && !p.Responses
-}
-
-// nearby keeps publishes that overlap SUB or UNSUB, or come close: the others
-// leave no choice and are judged one by one elsewhere.
-func nearby(p *Publish, s *Sub) bool {
-	const around = 400 // stamps
-	near := func(from, to Stamp) bool {
-		return from != 0 && p.Done+around > from && (to == Never || p.Sent < to+around)
-	}
-	return near(s.Sent, s.Confirmed) || near(s.UnsubSent, s.UnsubConfirmed)
 }
 
 func operation(in registerInput, from, to Stamp, out registerOutput) porcupine.Operation {

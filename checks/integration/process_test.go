@@ -247,7 +247,8 @@ type tail struct {
 	mu     sync.Mutex
 	grown  *sync.Cond
 	lines  []string
-	next   int // first line that wait has not passed
+	next   int // the first line that waits look at
+	found  int // the line that the last wait found
 	closed bool
 }
 
@@ -324,6 +325,13 @@ func (l *tail) mark() int {
 	return l.next
 }
 
+// pass makes later waits begin after the line that the last one found.
+func (l *tail) pass() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next = l.found + 1
+}
+
 func (l *tail) since(from int) []string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -358,6 +366,7 @@ func (l *tail) waitFunc(match func(string) bool, d time.Duration) (string, error
 			l.grown.Wait()
 		}
 		if match(l.lines[i]) {
+			l.found = i
 			return l.lines[i], nil
 		}
 	}

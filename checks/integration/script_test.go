@@ -167,7 +167,7 @@ func (r *runner) command(line string) {
 	}
 	if text, ok := strings.CutPrefix(line, "log "); ok {
 		r.logLine(r.server.waitLog(text))
-		r.server.log.mark()
+		r.server.log.pass()
 		return
 	}
 	words := strings.Fields(line)
@@ -234,6 +234,7 @@ var (
 	replyName = regexp.MustCompile(`_R_\.[0-9A-Za-z]{6}\.[0-9A-Za-z]{6}`)
 	roundTrip = regexp.MustCompile(`HMSG (.*) \d+ \d+ (".*\\"rtt\\":)\d+`)
 	peerPort  = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	clientID  = regexp.MustCompile(`cid:\d+`)
 	logPrefix = regexp.MustCompile(`^\[\d+\] \S+ \S+ `)
 	program   = regexp.MustCompile(`\b(nats-server|lockstep)\b`)
 )
@@ -254,6 +255,7 @@ func (r *runner) logLine(line string) {
 // plain removes what differs from run to run.
 func (r *runner) plain(line string) string {
 	line = strings.ReplaceAll(line, r.dir, "DIR")
+	line = clientID.ReplaceAllString(line, "cid:N")
 	line = peerPort.ReplaceAllString(line, "127.0.0.1:port")
 	line = digest.ReplaceAllString(line, "sha256:x")
 	return program.ReplaceAllString(line, "lockstep")

@@ -172,4 +172,3 @@ func report(out io.Writer, r *sim.Result) {
 		fmt.Fprintf(out, "again: %s\n", replayCommandOf(r.Seed, r.Profile))
 	}
 }
-

@@ -62,7 +62,7 @@ func checked(o *server.Options) error {
 	if w := o.Warnings(); len(w) > 0 {
 		return errors.Join(w...)
 	}
-	fmt.Fprintf(os.Stderr, "lockstep: configuration file %s is valid (%s)\n", o.ConfigFile, o.ConfigDigest)
+	fmt.Fprintf(os.Stderr, "lockstep: configuration file %s is valid (%s)\n", o.ConfigFile, o.ConfigDigest())
 	return nil
 }
 

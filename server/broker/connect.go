@@ -2,7 +2,6 @@ package broker
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/lockstepmq/lockstep/server/account"
@@ -12,7 +11,7 @@ import (
 )
 
 // errFirstOp: something other than CONNECT came first although credentials are asked for.
-var errFirstOp = errors.New("the first operation must be CONNECT")
+var errFirstOp = &auth.Error{Reason: "the first operation must be CONNECT"}
 
 // processConnect carries out CONNECT, which may come again: then the new values
 // are laid over the old, subscriptions are dropped, and everything is judged anew.
@@ -40,11 +39,12 @@ func (c *Client) processConnect(arg []byte) {
 	}
 	c.verbose, c.pedantic, c.echo = next.Verbose, next.Pedantic, next.Echo
 	if next.Protocol < 0 || next.Protocol > 1 {
+		c.b.log.Errorf("%s - %s", c, wire.TextInvalidClientProtocol)
 		c.fail(wire.TextInvalidClientProtocol, BadClientProtocolVersion)
 		return
 	}
 	if next.Account != "" || next.AccountNew {
-		c.authViolation(fmt.Errorf("CONNECT may not choose an account"))
+		c.authViolation(&auth.Error{Reason: "CONNECT may not choose an account"})
 		return
 	}
 	if !c.authenticate() {
@@ -55,6 +55,7 @@ func (c *Client) processConnect(arg []byte) {
 	c.parser.Headers = headers
 	c.noResp = next.NoResponders
 	if c.noResp && !headers {
+		c.b.log.Errorf("%s - %s", c, wire.TextNoRespondersHeaders)
 		c.fail(wire.TextNoRespondersHeaders, NoRespondersRequiresHeaders)
 		return
 	}

@@ -80,7 +80,7 @@ func (c *Client) mayPublish(m *message) bool {
 	}
 	if r := m.reply; len(r) > 0 && (r[0] == '_' || r[0] == '$') && reservedReply(r) {
 		c.sendError(wire.TextReplyViolation(r))
-		c.b.log.Errorf("%s - Publish Violation - %s, Reply %q", c, c.account(), r)
+		c.b.log.Errorf("%s - Publish Violation - Reply %q", c, r)
 		return false
 	}
 	return true
@@ -100,7 +100,7 @@ func (c *Client) permitted(subject []byte) bool {
 
 func (c *Client) publishDenied(subject []byte) {
 	c.sendError(wire.TextPublishViolation(subject))
-	c.b.log.Errorf("%s - Publish Violation - %s, Subject %q", c, c.account(), subject)
+	c.b.log.Errorf("%s - Publish Violation - Subject %q", c, subject)
 }
 
 // noResponders tells a requester that nobody received its message, if it listens

@@ -2,6 +2,8 @@ package broker
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/lockstepmq/lockstep/server/account"
 	"github.com/lockstepmq/lockstep/server/auth"
@@ -175,13 +177,26 @@ func (c *Client) recheckSubs(p *perm.Set) {
 		if !ok {
 			c.removeSub(s)
 			c.sendError(wire.TextSubscriptionRemoved([]byte(s.Subject), []byte(s.Queue), []byte(s.SID)))
-			c.b.log.Noticef("%s - Removed sub %q (sid %q) - no longer permitted", c, s.Subject, s.SID)
+			c.logRemoved(s)
 			continue
 		}
 		if filtered != s.Filtered {
 			c.replaceSub(s, filtered)
 		}
 	}
+}
+
+// logRemoved says which subscription its user may no longer have.
+func (c *Client) logRemoved(s *account.Subscription) {
+	queue := ""
+	if s.Queue != "" {
+		queue = fmt.Sprintf(" using queue %q", s.Queue)
+	}
+	kind, who, _ := strings.Cut(c.ident.Load().Label, ":")
+	if kind != "" {
+		kind = strings.ToUpper(kind[:1]) + kind[1:]
+	}
+	c.b.log.Noticef("Removed sub %q%s (sid %q) for %s %q - not authorized", s.Subject, queue, s.SID, kind, who)
 }
 
 // replaceSub puts a copy with another filter flag in a subscription's place: what

@@ -21,7 +21,7 @@ func (c *Client) subscribe(op *wire.Op) {
 		c.traceSub(op)
 	}
 	subj, queue := string(op.Subject), string(op.Queue)
-	filtered, ok := c.maySubscribe(subj, queue)
+	filtered, ok := c.maySubscribe(subj, queue, op.SID)
 	if !ok {
 		return
 	}
@@ -49,19 +49,23 @@ func (c *Client) subscribe(op *wire.Op) {
 
 // maySubscribe judges a subscription; a refusal is answered. filtered tells that
 // deliveries must be checked against what is denied.
-func (c *Client) maySubscribe(subj, queue string) (filtered, ok bool) {
+func (c *Client) maySubscribe(subj, queue string, sid []byte) (filtered, ok bool) {
 	ok = queue != reservedQueue
 	if p := c.perms.Load(); ok && p != nil {
 		ok, filtered = p.CanSubscribe(subj, queue)
 	}
 	if !ok {
 		c.sendError(wire.TextSubscribeViolation([]byte(subj), []byte(queue)))
-		c.b.log.Errorf("%s - Subscription Violation - %s, Subject %q, Queue %q", c, c.account(), subj, queue)
+		if queue != "" {
+			c.b.log.Errorf("%s - Subscription Violation - Subject %q, Queue: %q, SID %s", c, subj, queue, sid)
+		} else {
+			c.b.log.Errorf("%s - Subscription Violation - Subject %q, SID %s", c, subj, sid)
+		}
 		return false, false
 	}
 	if limit := int(c.b.options().MaxSubTokens); limit > 0 && subject.Tokens(subj) > limit {
 		c.sendError(wire.TextTooManyTokens([]byte(subj)))
-		c.b.log.Errorf("%s - Subscription Violation - %s, Subject %q has more than %d tokens", c, c.account(), subj, limit)
+		c.b.log.Errorf("%s - Subscription Violation - Subject %q has more than %d tokens, SID %s", c, subj, limit, sid)
 		return false, false
 	}
 	return filtered, true

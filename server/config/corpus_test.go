@@ -69,7 +69,7 @@ func check(t *testing.T, text string) string {
 	if err := o.ProcessConfigFile("c.conf"); err != nil {
 		return strings.TrimSuffix(strings.ReplaceAll(err.Error(), "\x00", "<NUL>"), "\n")
 	}
-	return "valid (" + o.ConfigDigest + ")"
+	return "valid (" + o.ConfigDigest() + ")"
 }
 
 // inCorpusDir changes to a directory with the files that the corpus names.

@@ -46,7 +46,7 @@ func (o *Options) processConfig(text, path string, src lang.Source) error {
 	if err != nil {
 		return err
 	}
-	o.ConfigDigest = digest
+	o.digest = digest
 	o.inFile = make(map[string]bool)
 	d := &decoder{o: o, names: make(identities)}
 	if root.Len() == 0 {

@@ -54,10 +54,10 @@ const (
 // fills in what was left zero. Field names are those that embedding programs know.
 type Options struct {
 	// ConfigFile is the path the options were read from; empty means that there is
-	// nothing to reload. ConfigDigest is "sha256:" and the hex digest of its content
+	// nothing to reload. digest is "sha256:" and the hex digest of its content
 	// (layout and comments do not count).
-	ConfigFile   string `json:"-"`
-	ConfigDigest string `json:"-"`
+	ConfigFile string `json:"-"`
+	digest     string
 	// CheckConfig asks to load and check the file only (-t).
 	CheckConfig bool `json:"-"`
 
@@ -196,6 +196,10 @@ func (p WriteTimeoutPolicy) String() string {
 // Warnings returns what reading the configuration complained about without refusing
 // it, in the file's order.
 func (o *Options) Warnings() []error { return o.warnings }
+
+// ConfigDigest is "sha256:" and the hex digest of the configuration file's content,
+// in which layout and comments do not count; empty without a file.
+func (o *Options) ConfigDigest() string { return o.digest }
 
 // MaxConnExplicit reports whether the file stated max_connections, in which case zero
 // is a limit and not an absent value.

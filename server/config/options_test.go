@@ -45,9 +45,9 @@ func TestEveryScalarOption(t *testing.T) {
 		syslog: true, remote_syslog: r, connect_error_reports: 19, reconnect_error_reports: 20
 		authorization { user: a, pass: b, timeout: 1.5 }
 	`)
-	require.True(t, strings.HasPrefix(o.ConfigDigest, "sha256:"))
+	require.True(t, strings.HasPrefix(o.ConfigDigest(), "sha256:"))
 	require.True(t, strings.HasSuffix(o.ConfigFile, "/c.conf"))
-	o.ConfigFile, o.ConfigDigest, o.inFile = "", "", nil
+	o.ConfigFile, o.digest, o.inFile = "", "", nil
 	require.Equal(t, &Options{
 		Host: "127.0.0.1", Port: 4333, ServerName: "n", ClientAdvertise: "a:1",
 		Tags: []string{"a", "b:c"}, Metadata: map[string]string{"k": "v"},

@@ -6,7 +6,6 @@ import "fmt"
 // which of several rejected changes is told.
 var reloadTable = []reloadable{
 	{field: "ConfigFile", effect: Unwatched},
-	{field: "ConfigDigest", effect: Unwatched},
 	{field: "CheckConfig", effect: Unwatched},
 	{field: "ServerName"},
 	{field: "Host"},

@@ -27,25 +27,25 @@ type Accountz struct {
 
 // AccountInfo is one account.
 type AccountInfo struct {
-	AccountName string               `json:"account_name"`
-	LastUpdate  time.Time            `json:"update_time,omitzero"`
-	IsSystem    bool                 `json:"is_system,omitempty"`
-	Expired     bool                 `json:"expired"`
-	Complete    bool                 `json:"complete"`
-	JetStream   bool                 `json:"jetstream_enabled"`
-	LeafCnt     int                  `json:"leafnode_connections"`
-	ClientCnt   int                  `json:"client_connections"`
-	SubCnt      uint32               `json:"subscriptions"`
-	Mappings    ExtMap               `json:"mappings,omitempty"`
-	Exports     []ExtExport          `json:"exports,omitempty"`
-	Imports     []ExtImport          `json:"imports,omitempty"`
-	Jwt         string               `json:"jwt,omitempty"`
-	IssuerKey   string               `json:"issuer_key,omitempty"`
-	NameTag     string               `json:"name_tag,omitempty"`
-	Tags        []string             `json:"tags,omitempty"`
-	RevokedUser map[string]time.Time `json:"revoked_user,omitempty"`
-	Sublist     *SublistStats        `json:"sublist_stats,omitempty"`
-	Responses   map[string]Response  `json:"responses,omitempty"`
+	AccountName string                 `json:"account_name"`
+	LastUpdate  time.Time              `json:"update_time,omitzero"`
+	IsSystem    bool                   `json:"is_system,omitempty"`
+	Expired     bool                   `json:"expired"`
+	Complete    bool                   `json:"complete"`
+	JetStream   bool                   `json:"jetstream_enabled"`
+	LeafCnt     int                    `json:"leafnode_connections"`
+	ClientCnt   int                    `json:"client_connections"`
+	SubCnt      uint32                 `json:"subscriptions"`
+	Mappings    ExtMap                 `json:"mappings,omitempty"`
+	Exports     []ExtExport            `json:"exports,omitempty"`
+	Imports     []ExtImport            `json:"imports,omitempty"`
+	Jwt         string                 `json:"jwt,omitempty"`
+	IssuerKey   string                 `json:"issuer_key,omitempty"`
+	NameTag     string                 `json:"name_tag,omitempty"`
+	Tags        []string               `json:"tags,omitempty"`
+	RevokedUser map[string]time.Time   `json:"revoked_user,omitempty"`
+	Sublist     *SublistStats          `json:"sublist_stats,omitempty"`
+	Responses   map[string]ExtResponse `json:"responses,omitempty"`
 }
 
 // ExtMap has the destinations of each mapped subject.
@@ -81,9 +81,9 @@ type ExtImport struct {
 	Latency      *ServiceSampling `json:"latency,omitempty"`
 }
 
-// Response is the open way back of one service request. Its type is a number where
+// ExtResponse is the open way back of one service request. Its type is a number where
 // that of imports is a word; tools expect it so.
-type Response struct {
+type ExtResponse struct {
 	Subject      string `json:"subject,omitempty"` // where the response goes
 	Account      string `json:"account,omitempty"`
 	To           string `json:"to,omitempty"`
@@ -182,18 +182,18 @@ func imports(g *account.Graph) []ExtImport {
 	return list
 }
 
-func responses(a *account.Account) map[string]Response {
+func responses(a *account.Account) map[string]ExtResponse {
 	open := a.Responses().List()
 	if len(open) == 0 {
 		return nil
 	}
-	all := make(map[string]Response, len(open))
+	all := make(map[string]ExtResponse, len(open))
 	for _, r := range open {
 		share := false
 		if o := a.Responses().Lookup([]byte(r.Subject)); o != nil {
 			share = o.Import.Share
 		}
-		all[r.Subject] = Response{
+		all[r.Subject] = ExtResponse{
 			Subject: r.Reply, Account: r.Requestor, To: r.Subject, LocalSubject: r.Subject, Type: serviceType, Share: share,
 		}
 	}

@@ -86,21 +86,30 @@ func (m *Monitor) Healthz(opts *HealthzOptions) *HealthStatus {
 	}
 	switch {
 	case o.Stream != "" && o.Account == "":
-		return o.problem(400, HealthzErrorBadRequest, `"account" must not be empty when checking stream health`)
+		return m.problem(&o, 400, HealthzErrorBadRequest, `"account" must not be empty when checking stream health`)
 	case o.Consumer != "" && o.Stream == "":
-		return o.problem(400, HealthzErrorBadRequest, `"stream" must not be empty when checking consumer health`)
+		return m.problem(&o, 400, HealthzErrorBadRequest, `"stream" must not be empty when checking consumer health`)
 	case m.c.Listening() != nil:
-		return o.problem(500, HealthzErrorConn, "failed to be ready for connections after 1ms: server")
+		return m.problem(&o, 500, HealthzErrorConn, "failed to be ready for connections after 1ms: server")
 	}
 	return &HealthStatus{Status: "ok", StatusCode: 200}
 }
 
-func (o *HealthzOptions) problem(code int, t HealthZErrorType, text string) *HealthStatus {
+// problem says in the answer and in the log what is wrong.
+func (m *Monitor) problem(o *HealthzOptions, code int, t HealthZErrorType, text string) *HealthStatus {
 	s := &HealthStatus{Status: "error", StatusCode: code}
 	if o.Details {
 		s.Errors = []HealthzError{{Type: t, Error: text}}
+		m.warn("Healthcheck failed: %d errors", len(s.Errors))
 		return s
 	}
 	s.Error = text
+	m.warn("Healthcheck failed: %q", text)
 	return s
+}
+
+func (m *Monitor) warn(format string, v ...any) {
+	if m.c.Warnf != nil {
+		m.c.Warnf(format, v...)
+	}
 }

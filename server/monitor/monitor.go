@@ -11,7 +11,8 @@
 // # Invariants
 //
 //   - The order of keys in every answer is fixed; lists are sorted.
-//   - An answer is bounded by the limit asked for, never by what clients did.
+//   - An answer lists no more connections or subscriptions than the limit asked
+//     for; only connz with subs lists all subscriptions of each connection.
 package monitor
 
 import (
@@ -40,6 +41,8 @@ type Config struct {
 	// Process tells what the process uses; nil leaves those numbers zero, as in
 	// simulation, until UseProcess.
 	Process func() Process
+	// Warnf logs what health checks find; nil logs nothing.
+	Warnf func(format string, v ...any)
 }
 
 // Process is what the operating system knows of the server.

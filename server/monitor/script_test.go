@@ -35,16 +35,24 @@ type world struct {
 	handler http.Handler
 	clients map[string]*worldClient
 	ready   error
-	verbose bool // print what clients receive
+	warned  []string
 }
 
 type worldClient struct {
-	conn netsim.Conn
-	got  []byte
+	conn  netsim.Conn
+	pings int
 }
 
-func (c *worldClient) Data(p []byte) { c.got = append(c.got, p...) }
-func (c *worldClient) Closed(error)  {}
+// Data answers pings.
+func (c *worldClient) Data(p []byte) {
+	if strings.Contains(string(p), "PING\r\n") {
+		c.pings++
+		c.conn.Write([]byte("PONG\r\n"))
+		c.conn.Flush()
+	}
+}
+
+func (c *worldClient) Closed(error) {}
 
 func newWorld(t *testing.T, text string) *world {
 	o := &config.Options{}
@@ -68,6 +76,7 @@ func newWorld(t *testing.T, text string) *world {
 		Broker: w.broker, Clock: c, Options: func() *config.Options { return o }, Started: started,
 		ConfigLoaded: func() time.Time { return started }, Digest: func() string { return "sha256:abc" },
 		Listening: func() error { return w.ready },
+		Warnf:     func(format string, v ...any) { w.warned = append(w.warned, fmt.Sprintf(format, v...)) },
 		Process:   func() monitor.Process { return monitor.Process{Memory: 1 << 20, Cores: 2, MaxProcs: 2, CPU: 1.5} },
 	})
 	w.handler = w.monitor.Handler()
@@ -118,6 +127,8 @@ func (w *world) run(line string) string {
 		w.sim.RunFor(d)
 	case "down":
 		w.ready = errors.New("not listening")
+	case "warnings":
+		return strings.Join(w.warned, "\n") + "\n"
 	case "get":
 		r := w.get(http.MethodGet, rest)
 		return fmt.Sprintf("%d %s\n%s\n", r.Code, r.Header().Get("Content-Type"), strings.TrimSuffix(r.Body.String(), "\n"))
