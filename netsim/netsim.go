@@ -5,7 +5,8 @@
 // Conn: its users see plain bytes and [Conn.TLS].
 //
 // A Conn's [Handler] runs on the strand given to Start. Write, Lend, Flush,
-// Buffered, Close and Abort may be called from any strand. No method blocks.
+// FlushLent, Buffered, Close and Abort may be called from any strand. No method
+// blocks.
 package netsim
 
 import (
@@ -84,14 +85,18 @@ type Conn interface {
 	Start(s clock.Strand, h Handler)
 	// Write queues a copy of p. Nothing is sent before Flush.
 	Write(p ...[]byte)
-	// Lend queues p without copying, where it can. The caller must call Flush
-	// next, on the same goroutine and before it changes or reuses p: Flush copies
-	// what the peer did not take at once. If another goroutine is sending at the
-	// moment, p is copied at once.
-	Lend(p ...[]byte)
+	// Lend queues p without copying when nobody else is sending, and then reports
+	// true: the caller has the turn to send and must call FlushLent next, before it
+	// changes or reuses p; what the peer does not take at once is copied then. It
+	// reports false when p was copied: Flush sends it.
+	Lend(p ...[]byte) bool
 	// Flush sends what is queued as far as the peer takes it without waiting; the
-	// rest is sent when the peer takes it. It never waits.
+	// rest is sent when the peer takes it. It never waits. While somebody has the
+	// turn, it leaves what is queued to them.
 	Flush()
+	// FlushLent is Flush by the caller whose Lend reported true; it ends its turn.
+	// A Close or Abort that came during the turn has its effect on the queue here.
+	FlushLent()
 	// Buffered is the number of bytes queued and not yet taken by the system.
 	Buffered() int
 	// WhenBelow calls fn once, from any goroutine and without locks held, when

@@ -32,8 +32,7 @@ func TestPipeCarriesBothWays(t *testing.T) {
 	server.Write(big)
 	server.Flush()
 	require.Equal(t, big, readN(t, client, len(big)))
-	server.Lend(big[:100], big[100:5000], big[5000:])
-	server.Flush()
+	lend(server, big[:100], big[100:5000], big[5000:])
 	require.Equal(t, big, readN(t, client, len(big)))
 	eventually(t, "the queue empties", func() bool { return server.Buffered() == 0 })
 }

@@ -23,8 +23,7 @@ func BenchmarkRealPingPong(b *testing.B) {
 					vec := make([][]byte, 1)
 					p.onData = func(m []byte) {
 						vec[0] = m
-						c.Lend(vec...)
-						c.Flush()
+						lend(c, vec...)
 					}
 					c.Start(testClock.NewStrand("conn"), p)
 				} else {
@@ -71,13 +70,13 @@ func BenchmarkRealSend(b *testing.B) {
 					switch how {
 					case "write":
 						c.Write(vec...)
+						c.Flush()
 					case "lend":
-						c.Lend(vec...)
+						lend(c, vec...)
 					default:
 						_, _ = c.(*realConn).t.(*socket).nc.Write(vec[0])
 						continue
 					}
-					c.Flush()
 					if c.Buffered() > 1<<20 {
 						c.WhenBelow(1<<18, tell)
 						<-below
@@ -141,8 +140,7 @@ func BenchmarkTLSSend(b *testing.B) {
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
 			for b.Loop() {
-				c.Lend(vec...)
-				c.Flush()
+				lend(c, vec...)
 				if c.Buffered() > 1<<20 {
 					c.WhenBelow(1<<18, func() { below <- struct{}{} })
 					<-below

@@ -27,7 +27,7 @@ type role uint8
 
 const (
 	roleIdle    role = iota
-	roleLent         // claimed by Lend for the Flush of the same goroutine
+	roleLent         // the turn that Lend gave, until FlushLent
 	roleSending      // a Flush, inline
 	roleWaiting      // the writer goroutine
 )
@@ -65,7 +65,6 @@ type realConn struct {
 	cond     sync.Cond  // what the reader waits for when not on the transport
 	out      chunkQueue // bytes for the transport
 	tls      *tlsState
-	owner    uintptr // goroutine of roleLent
 	role     role
 	started  bool
 	kicked   bool // the read deadline is in the past
@@ -126,7 +125,7 @@ func (c *realConn) end(err error, grace time.Duration) {
 	}
 	c.endLocked(err, grace)
 	switch {
-	case c.role == roleIdle && !c.flushed || c.role == roleLent && c.owner == goroutine():
+	case c.role == roleIdle && !c.flushed:
 		c.role = roleSending
 		c.runSend()
 	case c.role == roleWaiting:

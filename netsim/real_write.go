@@ -41,19 +41,20 @@ func (c *realConn) Write(p ...[]byte) {
 }
 
 // Lend implements Conn.
-func (c *realConn) Lend(p ...[]byte) {
+func (c *realConn) Lend(p ...[]byte) (turn bool) {
 	c.mu.Lock()
 	if c.stop.Load()&stopEnding == 0 {
-		mine := canOwn && c.role == roleIdle && (c.tls == nil || c.tls.ready)
-		if c.queue(p, mine) && mine {
-			c.role, c.owner = roleLent, goroutine()
+		turn = c.queue(p, c.role == roleIdle && (c.tls == nil || c.tls.ready))
+		if turn {
+			c.role = roleLent
 		}
 	}
 	c.mu.Unlock()
+	return turn
 }
 
-// queue appends p and reports whether there was anything in it.
-func (c *realConn) queue(p [][]byte, lend bool) bool {
+// queue appends p and reports whether any of it was not copied, which lend allows.
+func (c *realConn) queue(p [][]byte, lend bool) (lent bool) {
 	q, sum := &c.out, 0
 	if c.tls != nil {
 		q = &c.tls.plain
@@ -61,22 +62,30 @@ func (c *realConn) queue(p [][]byte, lend bool) bool {
 	for _, b := range p {
 		if lend && len(b) >= lendMin {
 			q.lend(b)
+			lent = true
 		} else {
 			q.append(b)
 		}
 		sum += len(b)
 	}
 	c.buffered.Add(int64(sum))
-	return sum > 0
+	return lent
 }
 
 // Flush implements Conn.
 func (c *realConn) Flush() {
-	if c.buffered.Load() == 0 { // never so between a Lend and its Flush
-		return
+	if c.buffered.Load() > 0 {
+		c.sendFrom(roleIdle)
 	}
+}
+
+// FlushLent implements Conn.
+func (c *realConn) FlushLent() { c.sendFrom(roleLent) }
+
+// sendFrom sends if r is the present role.
+func (c *realConn) sendFrom(r role) {
 	c.mu.Lock()
-	if c.role == roleIdle || c.role == roleLent && c.owner == goroutine() {
+	if c.role == r {
 		c.role = roleSending
 		c.runSend()
 	}

@@ -13,8 +13,8 @@ import (
 )
 
 func TestRealSlowReaderGetsEverything(t *testing.T) {
-	for _, lend := range []bool{false, true} {
-		t.Run(fmt.Sprintf("lend=%v", lend), func(t *testing.T) {
+	for _, lent := range []bool{false, true} {
+		t.Run(fmt.Sprintf("lent=%v", lent), func(t *testing.T) {
 			nc, c, _, _ := started(t)
 			const rounds = 64
 			sent := make([]byte, 0, rounds*(300<<10))
@@ -24,12 +24,12 @@ func TestRealSlowReaderGetsEverything(t *testing.T) {
 				copy(b, pattern(n))
 				b[0], b[n-1] = byte(i), byte(i)
 				sent = append(sent, b[:n]...)
-				if lend {
-					c.Lend(b[:3], b[3:n])
+				if lent {
+					lend(c, b[:3], b[3:n])
 				} else {
 					c.Write(b[:3], b[3:n])
+					c.Flush()
 				}
-				c.Flush()
 				clear(b) // it is the caller's again
 			}
 			require.NotZero(t, c.Buffered())
@@ -118,10 +118,10 @@ func TestRealCombiningKeepsFramesAndOrder(t *testing.T) {
 				head := []byte{byte(w), byte(i), byte(i >> 8), byte(n), byte(n >> 8)}
 				if i%3 == 0 {
 					c.Write(head, body[:n])
+					c.Flush()
 				} else {
-					c.Lend(head, body[:n])
+					lend(c, head, body[:n])
 				}
-				c.Flush()
 				body[0], body[n-1] = 0xff, 0xff
 			}
 		})
@@ -139,49 +139,112 @@ func TestRealCombiningKeepsFramesAndOrder(t *testing.T) {
 	eventually(t, "the queue empties", func() bool { return c.Buffered() == 0 })
 }
 
-// Others leave their bytes to the goroutine that has lent.
-func TestRealFlushBetweenLendAndFlush(t *testing.T) {
+// Whoever flushes during a turn leaves what is queued to its holder.
+func TestRealFlushDuringTurn(t *testing.T) {
 	nc, c, _, _ := started(t)
-	lent := pattern(5000)
+	lent, more := pattern(5000), pattern(2000)
 	c.Write([]byte("a"))
-	c.Lend(lent)
-	done := make(chan struct{})
+	require.True(t, c.Lend(lent))
+	done := make(chan bool)
 	go func() {
 		c.Write([]byte("b"))
 		c.Flush()
-		c.Lend(pattern(2000))
+		turn := c.Lend(more)
 		c.Flush()
-		close(done)
+		clear(more) // copied
+		done <- turn
 	}()
-	await(t, done)
-	if canOwn {
-		require.Equal(t, 1+5000+1+2000, c.Buffered())
-	}
-	c.Flush()
+	require.False(t, await(t, done), "there is one turn at a time")
+	require.Equal(t, 1+5000+1+2000, c.Buffered())
+	c.FlushLent()
 	require.Zero(t, c.Buffered())
 	want := append(append([]byte("a"), lent...), 'b')
 	require.Equal(t, append(want, pattern(2000)...), readN(t, nc, len(want)+2000))
 }
 
-func TestRealAbortBetweenLendAndFlush(t *testing.T) {
-	_, c, p, _ := started(t)
-	c.Lend(pattern(5000))
-	c.Abort(io.ErrNoProgress)
+// The turn may pass from goroutine to goroutine.
+func TestRealTurnEndsElsewhere(t *testing.T) {
+	nc, c, _, _ := started(t)
+	for range 3 {
+		b := pattern(5000)
+		require.True(t, c.Lend(b))
+		done := make(chan struct{})
+		go func() {
+			c.FlushLent()
+			close(done)
+		}()
+		await(t, done)
+		require.Equal(t, b, readN(t, nc, len(b)))
+	}
+}
+
+// A few bytes are copied, which needs no turn.
+func TestRealLendOfLittle(t *testing.T) {
+	nc, c, _, _ := started(t)
+	require.False(t, c.Lend())
+	require.False(t, c.Lend(nil, []byte("ab"), pattern(lendMin-1)))
 	c.Flush()
+	require.Equal(t, append([]byte("ab"), pattern(lendMin-1)...), readN(t, nc, lendMin+1))
+	require.True(t, c.Lend([]byte("ab"), pattern(lendMin)))
+	c.FlushLent()
+	require.Equal(t, append([]byte("ab"), pattern(lendMin)...), readN(t, nc, lendMin+2))
+}
+
+// Close and Abort during a turn, by its holder or another goroutine, wait for its end.
+func TestRealEndDuringTurn(t *testing.T) {
+	for _, by := range []string{"holder", "another"} {
+		for _, abort := range []bool{false, true} {
+			t.Run(fmt.Sprintf("by=%s/abort=%v", by, abort), func(t *testing.T) {
+				nc, c, p, _ := started(t)
+				lent := pattern(5000)
+				require.True(t, c.Lend(lent))
+				end := func() { c.Close(io.ErrNoProgress) }
+				if abort {
+					end = func() { c.Abort(io.ErrNoProgress) }
+				}
+				if by == "holder" {
+					end()
+				} else {
+					var wg sync.WaitGroup
+					wg.Go(end)
+					wg.Wait()
+				}
+				require.Equal(t, 5000, c.Buffered(), "the bytes are the holder's")
+				require.False(t, p.ended.Load())
+				c.FlushLent()
+				require.Equal(t, io.ErrNoProgress, p.wantClosed())
+				require.Zero(t, c.Buffered())
+				got, err := io.ReadAll(nc)
+				require.NoError(t, err)
+				if abort {
+					lent = []byte{}
+				}
+				require.Equal(t, lent, got)
+			})
+		}
+	}
+}
+
+// A peer that takes nothing has the rest copied when the turn ends, and dropped
+// when the time of Close is over.
+func TestRealCloseDuringTurnOfSlowPeer(t *testing.T) {
+	_, c, p, _ := started(t)
+	big := pattern(32 << 20)
+	require.True(t, c.Lend(big))
+	c.Close(io.ErrNoProgress)
+	c.FlushLent()
+	clear(big)
 	require.Equal(t, io.ErrNoProgress, p.wantClosed())
 	require.Zero(t, c.Buffered())
 }
 
-// Lend demands a Flush; Close does it, too.
-func TestRealCloseAfterLend(t *testing.T) {
-	nc, c, p, _ := started(t)
-	b := pattern(5000)
-	c.Lend(b)
-	c.Close(io.ErrNoProgress)
-	require.Equal(t, io.ErrNoProgress, p.wantClosed())
-	got, err := io.ReadAll(nc)
-	require.NoError(t, err)
-	require.Equal(t, b, got)
+// lend is how a Lend is sent.
+func lend(c Conn, p ...[]byte) {
+	if c.Lend(p...) {
+		c.FlushLent()
+	} else {
+		c.Flush()
+	}
 }
 
 func TestRealReadBufferAdapts(t *testing.T) {
@@ -209,8 +272,8 @@ func TestRealSendingAllocatesNothing(t *testing.T) {
 	small, large := [][]byte{pattern(16), pattern(200)}, [][]byte{pattern(16), pattern(4096)}
 	for name, send := range map[string]func(){
 		"write": func() { c.Write(small...); c.Flush() },
-		"lend":  func() { c.Lend(large...); c.Flush() },
-		"mixed": func() { c.Write(small...); c.Lend(large...); c.Flush() },
+		"lend":  func() { lend(c, large...) },
+		"mixed": func() { c.Write(small...); lend(c, large...) },
 	} {
 		eventually(t, "the queue empties", func() bool { return c.Buffered() == 0 })
 		t.Run(name, func(t *testing.T) { wantAllocs(t, 0, send) })

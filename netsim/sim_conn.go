@@ -1,6 +1,7 @@
 package netsim
 
 import (
+	"bytes"
 	"crypto/tls"
 	"io"
 	"time"
@@ -37,8 +38,9 @@ type simConn struct {
 	queue    []byte
 	head     int
 	flushed  int
-	lent     [][]byte // queued after queue, copied at Flush
+	lent     [][]byte // queued after queue, copied at FlushLent
 	lentLen  int
+	turn     bool // FlushLent is to come
 	pumpTask func()
 	pumping  bool // pumpTask is posted
 	below    int
@@ -184,37 +186,44 @@ func (c *simConn) Write(p ...[]byte) {
 	if c.gone || c.closing {
 		return
 	}
-	c.keepLent()
 	for _, b := range p {
-		if c.handshake != nil {
+		switch {
+		case c.handshake != nil:
 			c.sealed = append(c.sealed, b...)
-			continue
+		case len(c.lent) > 0:
+			c.lend(bytes.Clone(b)) // stays behind what was lent
+		default:
+			c.queue = append(c.queue, b...)
 		}
-		c.queue = append(c.queue, b...)
 	}
 }
 
-// Lend keeps the caller's slices until Flush, so that a caller who changes them before is
-// found out.
-func (c *simConn) Lend(p ...[]byte) {
+// Lend keeps the caller's slices until FlushLent, so that a caller who changes them before
+// is found out. As in a real connection, bytes that wait for the peer are being sent.
+func (c *simConn) Lend(p ...[]byte) bool {
 	if c.gone || c.closing {
-		return
+		return false
+	}
+	if c.turn || c.flushed > 0 || c.handshake != nil {
+		c.Write(p...)
+		return false
 	}
 	for _, b := range p {
+		c.lend(b)
+	}
+	c.turn = len(c.lent) > 0
+	return c.turn
+}
+
+func (c *simConn) lend(b []byte) {
+	if len(b) > 0 {
 		c.lent = append(c.lent, b)
 		c.lentLen += len(b)
 	}
 }
 
 func (c *simConn) keepLent() {
-	if len(c.lent) == 0 {
-		return
-	}
 	for _, b := range c.lent {
-		if c.handshake != nil {
-			c.sealed = append(c.sealed, b...)
-			continue
-		}
 		c.queue = append(c.queue, b...)
 	}
 	clear(c.lent)
@@ -222,14 +231,34 @@ func (c *simConn) keepLent() {
 }
 
 func (c *simConn) Flush() {
-	if c.gone || c.closing {
+	switch {
+	case c.gone || c.closing || c.turn:
+	case c.handshake != nil:
+		c.sealedOut = len(c.sealed) > 0
+	default:
+		c.flushAll()
+	}
+}
+
+// FlushLent panics without a turn: its caller has mistaken what Lend reported.
+func (c *simConn) FlushLent() {
+	if !c.turn {
+		panic("netsim: FlushLent by a caller whose Lend did not report true")
+	}
+	c.turn = false
+	if c.gone {
 		return
 	}
 	c.keepLent()
-	if c.handshake != nil {
-		c.sealedOut = len(c.sealed) > 0
+	if c.closing {
+		c.flushAll()
 		return
 	}
+	c.Flush()
+}
+
+// flushAll sends whatever is in the queue.
+func (c *simConn) flushAll() {
 	c.flushed = len(c.queue) - c.head
 	c.pump()
 }
@@ -286,7 +315,7 @@ func (c *simConn) pump() {
 		c.compact()
 	}
 	c.watchBatch(n)
-	if c.closing && c.head == len(c.queue) {
+	if c.closing && !c.turn && c.head == len(c.queue) {
 		c.close()
 		return
 	}
@@ -362,11 +391,11 @@ func (c *simConn) Close(err error) {
 	if c.gone || c.closing {
 		return
 	}
-	c.keepLent()
 	c.closing, c.asked, c.closeErr = true, true, err
 	c.sealed = nil // cannot be sealed any more
-	c.flushed = len(c.queue) - c.head
-	c.pump()
+	if !c.turn {
+		c.flushAll()
+	}
 	if !c.gone {
 		c.linger = c.event(c.close)
 		c.linger.Reset(simLinger)

@@ -67,10 +67,15 @@ func (s *simSide) write(n int) {
 	}
 	if n%2 == 0 {
 		s.conn.Write(p[:n/2], p[n/2:])
+		s.conn.Flush()
+	} else if s.conn.Lend(p) {
+		s.conn.Flush()
+		s.conn.FlushLent()
+		clear(p)
 	} else {
-		s.conn.Lend(p)
+		clear(p) // copied
+		s.conn.Flush()
 	}
-	s.conn.Flush()
 	if !s.ended && s.closed == 0 {
 		s.sent += n
 	}

@@ -422,11 +422,12 @@ func TestSimFindsMisuse(t *testing.T) {
 	require.Equal(t, "\xdb\xdb\xdb\xdb", string(l.se.keep), "Data's bytes are not the handler's to keep")
 
 	b := []byte("lent")
-	l.client.Lend(b)
+	require.True(t, l.client.Lend(b))
 	copy(b, "oops")
-	l.client.Flush()
+	l.client.FlushLent()
 	l.world.RunFor(time.Second)
 	require.Equal(t, "keptoops", string(l.se.data))
+	require.Panics(t, l.client.FlushLent, "there is no turn to end")
 }
 
 func TestSimTLSHooksAndNames(t *testing.T) {

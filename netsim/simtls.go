@@ -71,8 +71,7 @@ func (c *simConn) StartTLS(o TLSOptions, done func(error)) {
 	if !o.Server {
 		hs.send(simRecordHello, simHello{Identity: o.Identity, ServerName: hs.config.ServerName, Protocols: hs.config.NextProtos})
 	} else {
-		c.flushed = len(c.queue) - c.head
-		c.pump()
+		c.flushAll()
 	}
 	c.strand.Post(func() { hs.feed(nil) })
 }
@@ -92,8 +91,7 @@ func (hs *simHandshake) send(kind byte, v any) {
 	c := hs.conn
 	c.queue = append(c.queue, kind, 3, 3, byte(len(body)>>8), byte(len(body)))
 	c.queue = append(c.queue, body...)
-	c.flushed = len(c.queue) - c.head
-	c.pump()
+	c.flushAll()
 }
 
 // feed takes bytes of the peer, on the strand, and goes on when they are enough.
@@ -236,8 +234,7 @@ func (hs *simHandshake) finish(state *tls.ConnectionState, rest []byte) {
 	c.queue = append(c.queue, c.sealed...)
 	c.sealed, c.sealedOut = nil, false
 	if sealedAll {
-		c.flushed = len(c.queue) - c.head
-		c.pump()
+		c.flushAll()
 	}
 	c.trace("tls handshake complete")
 	hs.done(nil)

@@ -105,8 +105,7 @@ func TestTLSMutual(t *testing.T) {
 		go func() { _, _ = tc.Write(msg) }()
 		require.Equal(t, msg, p.want(len(msg)))
 		c.Write(msg[:1000])
-		c.Lend(msg[1000:])
-		c.Flush()
+		lend(c, msg[1000:])
 		require.Equal(t, msg, readN(t, tc, len(msg)))
 		eventually(t, "the queue empties", func() bool { return c.Buffered() == 0 })
 
@@ -164,8 +163,7 @@ func TestTLSBothEndsOurs(t *testing.T) {
 	require.NoError(t, await(t, clientDone))
 	require.NotNil(t, cc.TLS())
 	msg := pattern(5 << 20)
-	cc.Lend(msg)
-	cc.Flush()
+	lend(cc, msg)
 	sc.Write(msg)
 	sc.Flush()
 	require.Equal(t, msg, sp.want(len(msg)))
@@ -295,8 +293,7 @@ func TestTLSWriteDeadline(t *testing.T) {
 	require.NoError(t, await(t, done))
 	c.SetWriteDeadline(30*time.Millisecond, false)
 	big := pattern(32 << 20)
-	c.Lend(big)
-	c.Flush()
+	lend(c, big)
 	clear(big)
 	require.ErrorIs(t, p.wantClosed(), ErrWriteDeadline)
 }
@@ -318,11 +315,11 @@ func TestTLSManyWriters(t *testing.T) {
 				}
 				body[1] = byte(i)
 				if i%2 == 0 {
-					c.Lend(body)
+					lend(c, body)
 				} else {
 					c.Write(body)
+					c.Flush()
 				}
-				c.Flush()
 				clear(body)
 			}
 		}()
@@ -345,8 +342,5 @@ func TestTLSSendingAllocatesNothing(t *testing.T) {
 	require.NoError(t, await(t, done))
 	msg := [][]byte{pattern(16), pattern(4096)}
 	go func() { _, _ = io.Copy(io.Discard, nc) }()
-	wantAllocs(t, 0, func() {
-		c.Lend(msg...)
-		c.Flush()
-	})
+	wantAllocs(t, 0, func() { lend(c, msg...) })
 }

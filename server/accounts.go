@@ -24,11 +24,19 @@ type (
 	ClientAuthentication = auth.ClientAuthentication
 	ClientOpts           = wire.Connect
 	TLSConfigOpts        = config.TLSConfigOpts
+	TLSCertPairOpt       = config.TLSCertPairOpt
+	ProxiesConfig        = config.ProxiesConfig
+	ProxyConfig          = config.ProxyConfig
 	PinnedCertSet        = config.PinnedCertSet
+	WriteTimeoutPolicy   = config.WriteTimeoutPolicy
+	MapDest              = account.MapDest
 	Logger               = logging.Logger
 	Client               = broker.Client
 	ServiceRespType      = account.ResponseType
 )
+
+// CLIENT is what Kind tells of client connections.
+const CLIENT = broker.KindClient
 
 // Kinds of response of a service export.
 const (
@@ -43,17 +51,26 @@ const (
 	DEFAULT_PORT = config.DefaultPort
 	RANDOM_PORT  = config.RandomPort
 
-	DEFAULT_HTTP_PORT          = config.DefaultHTTPPort
-	DEFAULT_MAX_CONNECTIONS    = config.DefaultMaxConnections
-	DEFAULT_PING_INTERVAL      = config.DefaultPingInterval
-	DEFAULT_PING_MAX_OUT       = config.DefaultPingMax
-	DEFAULT_LAME_DUCK_DURATION = config.DefaultLameDuckDuration
-	DEFAULT_FLUSH_DEADLINE     = config.DefaultFlushDeadline
-	MAX_CONTROL_LINE_SIZE      = config.DefaultMaxControlLine
-	MAX_PAYLOAD_SIZE           = config.DefaultMaxPayload
-	MAX_PENDING_SIZE           = config.DefaultMaxPending
-	DEFAULT_GLOBAL_ACCOUNT     = account.Global
-	DEFAULT_SYSTEM_ACCOUNT     = account.System
+	DEFAULT_HTTP_PORT                          = config.DefaultHTTPPort
+	DEFAULT_HTTP_BASE_PATH                     = config.DefaultHTTPBasePath
+	DEFAULT_MAX_CLOSED_CLIENTS                 = config.DefaultMaxClosedClients
+	DEFAULT_LAME_DUCK_GRACE_PERIOD             = config.DefaultLameDuckGracePeriod
+	DEFAULT_CONNECT_ERROR_REPORTS              = config.DefaultConnectErrorReports
+	DEFAULT_RECONNECT_ERROR_REPORTS            = config.DefaultReconnectErrorReports
+	DEFAULT_TLS_HANDSHAKE_FIRST_FALLBACK_DELAY = config.DefaultTLSHandshakeFallback
+	TLS_TIMEOUT                                = config.DefaultTLSTimeout
+	AUTH_TIMEOUT                               = config.DefaultAuthTimeout
+	MAX_PAYLOAD_MAX_SIZE                       = config.MaxPayloadWarning
+	DEFAULT_MAX_CONNECTIONS                    = config.DefaultMaxConnections
+	DEFAULT_PING_INTERVAL                      = config.DefaultPingInterval
+	DEFAULT_PING_MAX_OUT                       = config.DefaultPingMax
+	DEFAULT_LAME_DUCK_DURATION                 = config.DefaultLameDuckDuration
+	DEFAULT_FLUSH_DEADLINE                     = config.DefaultFlushDeadline
+	MAX_CONTROL_LINE_SIZE                      = config.DefaultMaxControlLine
+	MAX_PAYLOAD_SIZE                           = config.DefaultMaxPayload
+	MAX_PENDING_SIZE                           = config.DefaultMaxPending
+	DEFAULT_GLOBAL_ACCOUNT                     = account.Global
+	DEFAULT_SYSTEM_ACCOUNT                     = account.System
 )
 
 // Errors of account look-ups.
@@ -61,6 +78,16 @@ var (
 	ErrAccountExists  = errors.New("account exists")
 	ErrMissingAccount = errors.New("account missing")
 )
+
+// What a time-out of a write does.
+const (
+	WriteTimeoutPolicyDefault = config.WriteTimeoutPolicyDefault
+	WriteTimeoutPolicyClose   = config.WriteTimeoutPolicyClose
+	WriteTimeoutPolicyRetry   = config.WriteTimeoutPolicyRetry
+)
+
+// NewMapDest is a destination of a mapping for weight percent of the messages.
+func NewMapDest(subject string, weight uint8) *MapDest { return account.NewMapDest(subject, weight) }
 
 // NewAccount makes an account that no server knows yet.
 func NewAccount(name string) *Account { return account.New(name) }

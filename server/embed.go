@@ -2,8 +2,10 @@
 package server
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"time"
 
@@ -191,6 +193,23 @@ func (s *Server) ID() string { return s.id.ServerID }
 
 // Name is the server's name, its id when none was given.
 func (s *Server) Name() string { return s.id.ServerName }
+
+// NodeName is eight characters that stand for the server's name.
+func (s *Server) NodeName() string {
+	const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	sum := sha256.Sum256([]byte(s.id.ServerName))
+	name := make([]byte, 8)
+	for i := range name {
+		name[i] = digits[int(sum[i])%len(digits)]
+	}
+	return string(name)
+}
+
+// ConfigTime is when the configuration in force was loaded.
+func (s *Server) ConfigTime() time.Time { return time.Unix(0, s.loaded.Load()).UTC() }
+
+// HTTPHandler answers what the monitoring listener answers.
+func (s *Server) HTTPHandler() http.Handler { return s.monitor.Handler() }
 
 // ClusterName is empty: the server is not in a cluster.
 func (s *Server) ClusterName() string { return "" }

@@ -56,6 +56,24 @@ func (s *Server) SetLoggerV2(l Logger, debug, trace, sysTrace bool) {
 // Logger is where the server's log goes.
 func (s *Server) Logger() Logger { return s.log }
 
+// Noticef writes an informational line to the server's log.
+func (s *Server) Noticef(format string, v ...any) { s.log.Noticef(format, v...) }
+
+// Warnf writes a warning to the server's log.
+func (s *Server) Warnf(format string, v ...any) { s.log.Warnf(format, v...) }
+
+// Errorf writes an error to the server's log.
+func (s *Server) Errorf(format string, v ...any) { s.log.Errorf(format, v...) }
+
+// Fatalf writes a fatal error to the server's log.
+func (s *Server) Fatalf(format string, v ...any) { s.log.Fatalf(format, v...) }
+
+// Debugf writes a line that is shown with debug on.
+func (s *Server) Debugf(format string, v ...any) { s.log.Debugf(format, v...) }
+
+// Tracef writes a line that is shown with trace on.
+func (s *Server) Tracef(format string, v ...any) { s.log.Tracef(format, v...) }
+
 // ReOpenLogFile opens the log file anew after it was moved away.
 func (s *Server) ReOpenLogFile() {
 	if s.getOpts().LogFile == "" {
@@ -121,8 +139,5 @@ func (s *Server) setBlockProfile(rate int) {
 
 // writePid writes the process id, without a newline.
 func writePid(path string) error {
-	if err := os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())), 0o600); err != nil {
-		return fmt.Errorf("could not write pid file: %w", err)
-	}
-	return nil
+	return os.WriteFile(path, []byte(strconv.Itoa(os.Getpid())), 0o600)
 }

@@ -1,4 +1,3 @@
-//lockstep:exempt programs that embed the server ask for the numbers of the process too
 package server
 
 import "github.com/lockstepmq/lockstep/server/monitor"
@@ -23,6 +22,7 @@ type (
 	SortOpt              = monitor.SortOpt
 	TLSPeerCert          = monitor.TLSPeerCert
 	ProxyInfo            = monitor.ProxyInfo
+	ProxiesOptsVarz      = monitor.ProxiesOptsVarz
 	SubDetail            = monitor.SubDetail
 	Subsz                = monitor.Subsz
 	SubszOptions         = monitor.SubszOptions

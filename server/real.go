@@ -156,6 +156,9 @@ func (s *Server) banner() {
 	s.log.Debugf("  Go build: %s", runtime.Version())
 	s.log.Noticef("  Name:     %s", s.id.ServerName)
 	s.log.Noticef("  ID:       %s", s.id.ServerID)
+	for _, line := range o.FeatureFlagLines() {
+		s.log.Noticef("%s", line)
+	}
 	if s.broker.PlaintextPasswords() {
 		s.log.Warnf("Plaintext passwords detected, use nkeys or bcrypt")
 	}
@@ -167,14 +170,17 @@ func (s *Server) banner() {
 	}
 }
 
-// writeFiles writes the pid and ports files that were asked for.
-func (s *Server) writeFiles() error {
-	o := s.getOpts()
-	if o.PidFile != "" {
-		if err := writePid(o.PidFile); err != nil {
-			return err
-		}
+// writePidFile writes the pid file that was asked for.
+func (s *Server) writePidFile() error {
+	if path := s.getOpts().PidFile; path != "" {
+		return writePid(path)
 	}
+	return nil
+}
+
+// writePortsFile writes the ports file that was asked for.
+func (s *Server) writePortsFile() error {
+	o := s.getOpts()
 	if o.PortsFileDir == "" {
 		return nil
 	}

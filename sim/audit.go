@@ -77,7 +77,7 @@ func (w *World) indexed(b *broker.Broker) []string {
 	var have []string
 	for _, a := range b.Accounts() {
 		a.Index().Walk(func(subject, queue string, s *account.Subscription) bool {
-			if owner, ok := s.Owner.(*broker.Client); ok && s.Shadow == nil && !w.isGarbage(owner.ID()) {
+			if owner, ok := s.Owner.(*broker.Client); ok && s.Shadow == nil {
 				have = append(have, entry(owner.ID(), subject, queue, s.SID))
 			}
 			return true

@@ -74,6 +74,7 @@ func (w *World) strikeLoop(f *family, rate float64) {
 // heal ends all faults: links and clocks are well, the server runs.
 func (w *World) heal() {
 	w.chaos = false
+	w.stopGarbage()
 	w.net.SetConnectFaults(0, 0, 0)
 	for _, p := range w.parts {
 		p.Heal()

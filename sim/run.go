@@ -47,6 +47,7 @@ const (
 	setUpMax  = 20 * time.Second
 	settleMax = 90 * time.Second
 	quietStep = 250 * time.Millisecond
+	boundStep = 100 * time.Millisecond // between two looks at what is pending
 	// Answers to service requests are waited for two minutes, and lingered over.
 	drainMax = 3 * time.Minute
 )
@@ -132,14 +133,15 @@ func (w *World) phases(until time.Duration) {
 	w.setUp(advance)
 	w.note(clock.LevelFault, "chaos begins")
 	w.startFaults()
-	for left := w.plan.Chaos; left > 0; left -= time.Second {
-		advance(time.Second)
+	for left := w.plan.Chaos; left > 0; left -= boundStep {
+		advance(boundStep)
 		w.watchBounds()
 	}
 	w.note(clock.LevelFault, "everything heals")
 	w.heal()
 	w.settle(advance)
 	w.audit()
+	w.stopJournal(advance)
 	w.leave(advance)
 }
 
@@ -249,7 +251,6 @@ func (w *World) leave(advance func(time.Duration)) {
 			c.conn.Close(nil)
 		}
 	}
-	w.stopGarbage()
 	advance(drainMax)
 	w.checkClean()
 }

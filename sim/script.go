@@ -113,7 +113,8 @@ func (c *Client) size() int {
 // newScripts makes the plan's clients. The first are of accounts that exchange.
 func (w *World) newScripts() {
 	rnd := w.sim.Rand("clients")
-	users := w.rec.h.World.Users
+	all := w.rec.h.World.Users
+	users := all[:len(all)-1] // the last one is for garbage
 	for i := range w.plan.Clients {
 		u := &users[i%len(users)]
 		if i >= 3 {

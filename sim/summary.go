@@ -24,7 +24,24 @@ func (w *World) summarize(r *Result) {
 	for name, n := range w.faults { //lockstep:ordered a map becomes a map
 		r.Faults["world: "+name] = n
 	}
+	w.summarizeJournal(r)
 	r.Vacuous = w.floors(r)
+}
+
+func (w *World) summarizeJournal(r *Result) {
+	l := w.journal
+	if l == nil {
+		return
+	}
+	for name, n := range map[string]int{ //lockstep:ordered a map becomes a map
+		"journal_appends": l.appends, "journal_acks": l.acks, "journal_lives": l.lives, "journal_closes": l.closes,
+		"journal_damages": l.damages, "journal_damages_reported": l.reported, "journal_records": l.model.Records(),
+	} {
+		r.Operations[name] = n
+	}
+	for _, c := range l.disk.Counts() {
+		r.Faults["disk: "+c.Fault.String()] = int(c.Count)
+	}
 }
 
 // floors tells what a run did too little of to prove anything.
@@ -34,6 +51,10 @@ func (w *World) floors(r *Result) []string {
 		if n < least {
 			missed = append(missed, fmt.Sprintf("%s: %d, at least %d expected", what, n, least))
 		}
+	}
+	if w.journal != nil {
+		floor("journal appends", w.journal.appends, 20)
+		floor("journal acknowledgements", w.journal.acks, 5)
 	}
 	floor("publishes", r.Operations["publishes"], 50)
 	floor("deliveries", r.Operations["deliveries"], 50)

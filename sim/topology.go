@@ -40,6 +40,7 @@ func newTopology(rnd *rand.Rand) core.World {
 			{Name: "A", Mappings: []core.Mapping{mappingA}},
 			{Name: "B", Streams: []core.Crossing{crossStreamB}, Services: []core.Crossing{crossServiceB}},
 			{Name: "C"},
+			{Name: garbageAccount},
 		},
 		Users: []core.User{
 			user("a-free", "A", core.Permissions{}),
@@ -48,6 +49,7 @@ func newTopology(rnd *rand.Rand) core.World {
 			user("a-answers", "A", answerer),
 			user("c-free", "C", core.Permissions{}),
 			user("b-some", "B", draw()),
+			user(garbageUser, garbageAccount, core.Permissions{}),
 		},
 	}
 }

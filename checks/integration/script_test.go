@@ -20,6 +20,7 @@ import (
 //	config          the lines below it, up to ----, are the server's configuration
 //	reload          the same, put in force with SIGHUP; prints the log of it
 //	check           the same, given to -t; prints what it says
+//	run -p 1 -t     runs the program with arguments; prints what it says
 //	connect a       opens connection a and reads its INFO
 //	info a          prints the last INFO of a
 //	a> PUB x 0      sends a line and CRLF
@@ -144,7 +145,7 @@ func (r *runner) block(input []string) {
 	case "check":
 		r.check(body)
 	default:
-		if r.server == nil {
+		if r.server == nil && !strings.HasPrefix(input[0], "run ") {
 			r.server = startIn(r.t, r.program, r.dir, "")
 		}
 		for _, line := range input {
@@ -170,7 +171,11 @@ func (r *runner) command(line string) {
 		r.server.log.pass()
 		return
 	}
-	words := strings.Fields(line)
+	words := strings.Fields(strings.ReplaceAll(line, "DIR", r.dir))
+	if words[0] == "run" {
+		r.run(words[1:]...)
+		return
+	}
 	for _, name := range words[1:] {
 		switch words[0] {
 		case "connect":
@@ -218,14 +223,25 @@ func (r *runner) untilEnd(name string) {
 func (r *runner) check(config string) {
 	path := filepath.Join(r.dir, "server.conf")
 	require.NoError(r.t, os.WriteFile(path, []byte(config), 0o600))
-	stdout, stderr, code := command(r.t, r.program, "-t", "-c", path)
-	for line := range strings.Lines(stdout + stderr) {
-		line = strings.TrimPrefix(r.plain(strings.TrimSpace(line)), "lockstep: ")
-		if line != "" {
+	r.run("-t", "-c", path)
+	slices.Sort(r.out) // several errors come in any order
+}
+
+// run prints what the program says and how it ends.
+func (r *runner) run(args ...string) {
+	stdout, stderr, code := command(r.t, r.program, args...)
+	if strings.Contains(stdout+stderr, "Usage: ") {
+		r.out = append(r.out, "(usage)")
+	}
+	for line := range strings.Lines(stderr) {
+		line = strings.TrimPrefix(r.plain(logPrefix.ReplaceAllString(strings.TrimSpace(line), "")), "lockstep: ")
+		switch {
+		case line == "" || line == "lockstep:" || strings.HasPrefix(line, "[INF]"):
+		case strings.Contains(stderr, "Usage: ") && !misuse.MatchString(line):
+		default:
 			r.out = append(r.out, line)
 		}
 	}
-	slices.Sort(r.out) // several errors come in any order
 	r.out = append(r.out, fmt.Sprintf("exit %d", code))
 }
 
@@ -234,8 +250,9 @@ var (
 	replyName = regexp.MustCompile(`_R_\.[0-9A-Za-z]{6}\.[0-9A-Za-z]{6}`)
 	roundTrip = regexp.MustCompile(`HMSG (.*) \d+ \d+ (".*\\"rtt\\":)\d+`)
 	peerPort  = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+	misuse    = regexp.MustCompile(`^(flag|invalid) `)
 	clientID  = regexp.MustCompile(`cid:\d+`)
-	logPrefix = regexp.MustCompile(`^\[\d+\] \S+ \S+ `)
+	logPrefix = regexp.MustCompile(`^(\[\d+\] )?\d{4}/\S+ \S+ `)
 	program   = regexp.MustCompile(`\b(nats-server|lockstep)\b`)
 )
 

@@ -30,7 +30,7 @@ func run(args []string) error {
 		TLSHelp: func() { fmt.Print(config.TLSUsage) },
 		Signal:  sendSignal,
 	})
-	if errors.Is(err, flag.ErrHelp) || unknownFlag(err) {
+	if errors.Is(err, flag.ErrHelp) || misused(err) {
 		return nil
 	}
 	if err != nil || o == nil {
@@ -66,8 +66,16 @@ func checked(o *server.Options) error {
 	return nil
 }
 
-// unknownFlag tells a flag that nobody knows: the usage was printed, which is an
-// answer and no failure.
-func unknownFlag(err error) bool {
-	return err != nil && strings.HasPrefix(err.Error(), "flag provided but not defined")
+// misused tells a flag that nobody knows or that has no proper value: the flag
+// package said so and printed the usage, which is an answer and no failure.
+func misused(err error) bool {
+	if err == nil {
+		return false
+	}
+	for _, said := range []string{"flag provided but not defined", "flag needs an argument", "invalid value", "invalid boolean value", "bad flag syntax"} {
+		if strings.HasPrefix(err.Error(), said) {
+			return true
+		}
+	}
+	return false
 }

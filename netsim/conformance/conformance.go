@@ -1,7 +1,8 @@
-//lockstep:exempt the suite also drives the real network, from goroutines that wait
 // Package conformance is what every implementation of netsim.Network must do. The
 // real and the simulated network pass the same suite, which keeps the simulated one
 // honest.
+//
+//lockstep:exempt the suite also drives the real network, from goroutines that wait
 package conformance
 
 import (
@@ -43,6 +44,10 @@ func Run(t *testing.T, factory Factory) {
 		{"OrderedAndComplete", testOrderedAndComplete},
 		{"ManyWriters", testManyWriters},
 		{"Lend", testLend},
+		{"FlushDuringTurn", testFlushDuringTurn},
+		{"CloseDuringTurn", testCloseDuringTurn},
+		{"AbortDuringTurn", testAbortDuringTurn},
+		{"LendToSlowPeer", testLendToSlowPeer},
 		{"BufferedBeforeFlush", testBufferedBeforeFlush},
 		{"CloseSendsWhatIsQueued", testCloseSends},
 		{"CloseWithNil", testCloseWithNil},

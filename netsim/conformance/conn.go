@@ -92,14 +92,108 @@ func testLend(h *harness) {
 				buffer[j] = byte('a' + i%26)
 			}
 			c.conn.Write([]byte("head"))
-			c.conn.Lend(buffer[:5000], buffer[5000:])
-			c.conn.Flush()
+			lend(c.conn, buffer[:5000], buffer[5000:])
 			want = append(append(want, "head"...), buffer...)
 			clear(buffer) // it is the caller's again
 		})
 	}
 	h.await("all lent bytes", s.has(len(want)))
-	require.True(h, string(want) == string(s.data), "lent bytes arrive as they were at Flush")
+	require.True(h, string(want) == string(s.data), "lent bytes arrive as they were at FlushLent")
+}
+
+// lend is how a Lend is sent.
+func lend(c netsim.Conn, p ...[]byte) {
+	if c.Lend(p...) {
+		c.FlushLent()
+	} else {
+		c.Flush()
+	}
+}
+
+// testFlushDuringTurn: what others queue and flush during a turn waits for its end, in order.
+func testFlushDuringTurn(h *harness) {
+	c, s := h.pair()
+	first, second := text(5000), text(3000)
+	h.do(c.strand, func() {
+		c.conn.Write([]byte("head"))
+		assert.True(h, c.conn.Lend(first), "nobody else is sending")
+		c.conn.Write([]byte("middle"))
+		c.conn.Flush()
+	})
+	other := h.strand(h.ClientClock, "other")
+	h.do(other, func() {
+		assert.False(h, c.conn.Lend(second), "there is one turn at a time")
+		clear(second) // copied
+		c.conn.Flush()
+	})
+	require.Equal(h, 4+5000+6+3000, c.conn.Buffered(), "all of it is the holder's to send")
+	h.do(c.strand, func() {
+		c.conn.FlushLent()
+		clear(first)
+	})
+	h.await("all bytes", s.has(4+5000+6+3000))
+	want := "head" + string(text(5000)) + "middle" + string(text(3000))
+	require.True(h, want == string(s.data), "bytes arrive in the order of Lend and Write")
+}
+
+func testCloseDuringTurn(h *harness) {
+	c, s := h.pair()
+	buffer := text(5000)
+	h.do(c.strand, func() {
+		assert.True(h, c.conn.Lend(buffer), "nobody else is sending")
+		c.conn.Close(errDone)
+		c.conn.Write([]byte("after"))
+		c.conn.FlushLent()
+		clear(buffer)
+	})
+	h.await("both sides closed", func() bool { return c.isClosed() && s.isClosed() })
+	require.Equal(h, errDone, c.err)
+	require.ErrorIs(h, s.err, io.EOF)
+	require.True(h, string(text(5000)) == string(s.data), "what was lent is sent before the end")
+	require.False(h, c.conn.Lend(buffer), "there is no turn after the end")
+}
+
+func testAbortDuringTurn(h *harness) {
+	c, s := h.pair()
+	h.do(c.strand, func() {
+		assert.True(h, c.conn.Lend(text(5000)), "nobody else is sending")
+		c.conn.Abort(errDone)
+		c.conn.FlushLent()
+	})
+	h.await("both sides closed", func() bool { return c.isClosed() && s.isClosed() })
+	require.Equal(h, errDone, c.err)
+	require.Empty(h, s.data, "what was lent is dropped")
+	require.Zero(h, c.conn.Buffered())
+}
+
+// testLendToSlowPeer: what the peer does not take is copied, at the end of the turn
+// or, while earlier bytes wait, at once.
+func testLendToSlowPeer(h *harness) {
+	c, s := h.dial(h.listen(h.Listen))
+	c.start()
+	buffer := make([]byte, 1<<20)
+	var want []byte
+	refused := 0
+	for i := range 16 {
+		h.do(c.strand, func() {
+			for j := range buffer {
+				buffer[j] = byte('a' + i)
+			}
+			want = append(want, buffer...)
+			if c.conn.Lend(buffer) {
+				c.conn.FlushLent()
+				clear(buffer)
+				return
+			}
+			refused++
+			clear(buffer)
+			c.conn.Flush()
+		})
+	}
+	require.NotZero(h, refused, "there is no turn while bytes wait for the peer")
+	s.start()
+	h.await("all bytes", s.has(len(want)))
+	require.True(h, string(want) == string(s.data), "lent bytes arrive as they were at FlushLent")
 }
 
 func testBufferedBeforeFlush(h *harness) {
@@ -153,7 +247,7 @@ func testWritesAfterClose(h *harness) {
 		c.conn.Write([]byte("before"))
 		c.conn.Close(errDone)
 		c.conn.Write([]byte("after"))
-		c.conn.Lend([]byte("after"))
+		assert.False(h, c.conn.Lend([]byte("after")))
 		c.conn.Flush()
 	})
 	h.await("both sides closed", func() bool { return c.isClosed() && s.isClosed() })

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/lockstepmq/lockstep/clock"
@@ -213,7 +214,9 @@ func testTLSWritesDuringHandshake(h *harness) {
 		h.do(p.strand, func() {
 			p.conn.StartTLS(o, p.shaken(sh[i]))
 			p.conn.Write([]byte("first "))
-			p.conn.Lend([]byte("words"))
+			words := []byte("words")
+			assert.False(h, p.conn.Lend(words), "there is no turn before the end of the handshake")
+			clear(words)
 			p.conn.Flush()
 		})
 	}

@@ -66,6 +66,10 @@ type Error struct {
 	// `Token "[REDACTED]"` or nothing.
 	Who     string
 	Warning string // worth a log line of its own
+	// Name is who the client claimed to be, as monitoring shows it.
+	Name string
+	// ProxyKey is that of the trusted proxy that vouched for the refused client.
+	ProxyKey string
 }
 
 func (e *Error) Error() string {
@@ -95,8 +99,10 @@ func claim(c *wire.Connect) (name, label, who string) {
 func (t *Table) Authenticate(r Request) (Identity, error) {
 	id, err := t.decide(r)
 	if err != nil {
+		name, _, who := claim(r.Connect)
+		err.Name = name
 		if err.Who == "" {
-			_, _, err.Who = claim(r.Connect)
+			err.Who = who
 		}
 		return Identity{}, err
 	}
@@ -119,6 +125,9 @@ func (t *Table) decide(r Request) (Identity, *Error) {
 		return Identity{}, err
 	}
 	id, err := t.builtIn(r, proxyKey != "")
+	if err != nil {
+		err.ProxyKey = proxyKey
+	}
 	id.ProxyKey = proxyKey
 	return id, err
 }

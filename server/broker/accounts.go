@@ -147,7 +147,7 @@ func (b *Broker) buildTable(o *config.Options) (*auth.Table, error) {
 	return auth.NewTable(auth.Config{
 		Users: users, Nkeys: nkeys, Username: o.Username, Password: o.Password, Token: o.Authorization,
 		NoAuthUser: noAuth, TLSMap: o.TLSMap, Custom: o.CustomClientAuthentication, Global: b.Global(),
-		AlwaysNonce: o.AlwaysEnableNonce,
+		AlwaysNonce: o.AlwaysEnableNonce, TrustedProxies: o.TrustedProxyKeys(), ProxyRequired: o.ProxyRequired,
 	})
 }
 

@@ -86,6 +86,7 @@ type Client struct {
 
 	out    receiver
 	ident  atomic.Pointer[Ident]
+	denied atomic.Pointer[Ident] // who the client claimed to be when it was refused
 	in     account.Traffic
 	rtt    atomic.Int64
 	last   atomic.Int64 // monotonic time of the last operation
@@ -117,10 +118,12 @@ type Ident struct {
 	Connect wire.Connect
 	User    string // as monitoring shows it
 	Label   string // as the log shows it
-	Account string
+	Account string // empty when the server did not let it in
 	Perms   *perm.Permissions
 	Nkey    string
 	Kind    string
+	// ProxyKey is that of the trusted proxy the client came through, "" for none.
+	ProxyKey string
 }
 
 // batchCounts are the statistics of one read, added to the shared counters at

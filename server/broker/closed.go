@@ -53,6 +53,9 @@ func (c *Client) State(subs bool) ConnState {
 		s.Idle = max(c.b.clock.Monotonic()-last, 0)
 		s.LastActivity = now.Add(-s.Idle)
 	}
+	if denied := c.denied.Load(); denied != nil {
+		s.Ident = denied
+	}
 	c.out.mu.Lock()
 	s.OutMsgs, s.OutBytes, s.NumSubs = c.out.msgs, c.out.bytes, len(c.out.subs)
 	c.out.mu.Unlock()

@@ -38,16 +38,12 @@ func (c *Client) processConnect(arg []byte) {
 		}
 	}
 	c.verbose, c.pedantic, c.echo = next.Verbose, next.Pedantic, next.Echo
+	if !c.authenticate() {
+		return
+	}
 	if next.Protocol < 0 || next.Protocol > 1 {
 		c.b.log.Errorf("%s - %s", c, wire.TextInvalidClientProtocol)
 		c.fail(wire.TextInvalidClientProtocol, BadClientProtocolVersion)
-		return
-	}
-	if next.Account != "" || next.AccountNew {
-		c.authViolation(&auth.Error{Reason: "CONNECT may not choose an account"})
-		return
-	}
-	if !c.authenticate() {
 		return
 	}
 	headers := next.Headers && !c.b.options().NoHeaderSupport
@@ -91,6 +87,7 @@ func (c *Client) authenticate() bool {
 		c.authViolation(err)
 		return false
 	}
+	c.warn(id.Warning)
 	return c.bind(id)
 }
 
@@ -106,10 +103,36 @@ func (c *Client) authViolation(err error) {
 		case auth.ProxyNotTrusted:
 			reason = ProxyNotTrusted
 		}
-		c.b.log.Debugf("%s - %s", c, refused.Reason)
+		c.warn(refused.Warning)
+		if refused.Reason != "" {
+			c.b.log.Debugf("%s - %s", c, refused.Reason)
+		}
+		c.remember(refused)
 	}
 	c.b.log.Errorf("%s - %v", c, err)
 	c.fail(wire.TextAuthViolation, reason)
+}
+
+// warn logs what authentication found worth a warning, if anything.
+func (c *Client) warn(text string) {
+	if text != "" {
+		c.b.log.Warnf("%s - %s", c, text)
+	}
+}
+
+// remember keeps who a refused client claimed to be, for monitoring.
+func (c *Client) remember(refused *auth.Error) {
+	denied := &Ident{User: refused.Name, Kind: "Client", ProxyKey: refused.ProxyKey}
+	if prior := c.ident.Load(); prior != nil {
+		denied.Account, denied.Perms = prior.Account, prior.Perms
+		if denied.ProxyKey == "" {
+			denied.ProxyKey = prior.ProxyKey
+		}
+	}
+	if c.connect != nil {
+		denied.Connect = *c.connect
+	}
+	c.denied.Store(denied)
 }
 
 // bind makes the connection a member of the identity's account.
@@ -139,6 +162,10 @@ func (c *Client) bind(id auth.Identity) bool {
 	}
 	ident := &Ident{
 		User: id.Name, Label: id.Label, Account: acc.Name, Perms: id.Permissions, Nkey: id.Nkey, Kind: "Client",
+		ProxyKey: id.ProxyKey,
+	}
+	if prior := c.ident.Load(); prior != nil && ident.ProxyKey == "" { // a second CONNECT came the same way
+		ident.ProxyKey = prior.ProxyKey
 	}
 	if c.connect != nil {
 		ident.Connect = *c.connect

@@ -19,6 +19,7 @@ import (
 type sink struct {
 	h     netsim.Handler
 	taken int
+	turn  bool
 }
 
 func (s *sink) Start(_ clock.Strand, h netsim.Handler) { s.h = h }
@@ -27,7 +28,24 @@ func (s *sink) Write(p ...[]byte) {
 		s.taken += len(b)
 	}
 }
-func (s *sink) Lend(p ...[]byte)                        { s.Write(p...) }
+
+// Lend always gives the turn; the connection's user must end it before the next.
+func (s *sink) Lend(p ...[]byte) bool {
+	s.Write(p...)
+	s.endTurn(false)
+	s.turn = true
+	return true
+}
+
+func (s *sink) FlushLent() { s.endTurn(true) }
+
+func (s *sink) endTurn(held bool) {
+	if s.turn != held {
+		panic(fmt.Sprintf("the turn to send: held %t, want %t", s.turn, held))
+	}
+	s.turn = false
+}
+
 func (s *sink) Flush()                                  {}
 func (s *sink) Buffered() int                           { return 0 }
 func (s *sink) WhenBelow(int, func())                   {}

@@ -141,6 +141,10 @@ func (c *Client) reauthorize() bool {
 		c.end(TLSHandshakeError)
 		return false
 	}
+	if prior := c.ident.Load(); prior != nil && prior.ProxyKey != "" && !t.TrustsProxy(prior.ProxyKey) {
+		c.authViolation(auth.Distrusted(request.Connect))
+		return false
+	}
 	id, err := t.Authenticate(request)
 	if err != nil {
 		if prior := c.ident.Load(); prior != nil && !t.Knows(prior.User, prior.Nkey) && prior.User != "" {

@@ -401,11 +401,15 @@ func (c *Client) flushStage(s *stage) {
 	}
 	o.msgs += msgs
 	o.bytes += payload
-	to.conn.Lend(iov...)
+	turn := to.conn.Lend(iov...)
 	o.mu.Unlock()
+	if turn {
+		to.conn.FlushLent()
+	} else {
+		to.conn.Flush()
+	}
 	clear(iov)
 	c.iov = iov[:0]
-	to.conn.Flush()
 	c.batch.outMsgs += msgs
 	c.batch.outBytes += payload
 	if acc := to.bound.Load(); acc != nil {

@@ -18,6 +18,7 @@ type authBlock struct {
 	timeout           float64 // seconds
 	users             *userList
 	defaults          *perm.Permissions
+	proxyRequired     bool
 }
 
 func (d *decoder) authorization(_ string, v *lang.Value) {
@@ -31,6 +32,7 @@ func (d *decoder) authorization(_ string, v *lang.Value) {
 	}
 	o := d.o
 	o.Username, o.Password, o.Authorization = b.user, b.pass, b.token
+	o.ProxyRequired = b.proxyRequired
 	if b.timeout != 0 {
 		o.AuthTimeout = b.timeout
 	}
@@ -76,7 +78,9 @@ func (d *decoder) authField(b *authBlock, pair lang.Pair) {
 		b.users = &list
 	case "default_permission", "default_permissions", "permissions":
 		b.defaults = d.permissions(v)
-	case "auth_callout", "auth_hook", "proxy_required":
+	case "proxy_required":
+		b.proxyRequired, _ = d.truth(v)
+	case "auth_callout", "auth_hook":
 		d.notYet(v.Pos, pair.Key)
 	default:
 		d.unknown(v.Pos, v, pair.Key)

@@ -114,6 +114,8 @@ type Options struct {
 	NoSublistCache      bool `json:"-"`
 	ProxyProtocol       bool `json:"-"`
 	AlwaysEnableNonce   bool `json:"-"`
+	// FeatureFlags are the flags that were stated, of any name.
+	FeatureFlags map[string]bool `json:"-"`
 
 	// Who may connect. Users and Nkeys belong to the account they name, or to $G.
 	// AuthTimeout is seconds.
@@ -128,6 +130,10 @@ type Options struct {
 	Accounts                   []*account.Account  `json:"-"`
 	SystemAccount              string              `json:"-"`
 	NoSystemAccount            bool                `json:"-"`
+	// Proxies sign the nonce for the clients that they pass on. ProxyRequired refuses
+	// the single user and the token without; users say so themselves.
+	Proxies       *ProxiesConfig `json:"-"`
+	ProxyRequired bool           `json:"-"`
 
 	// TLS of the client listener. TLSTimeout is seconds; TLSRateLimit is handshakes a
 	// second, 0 for no limit; with TLSHandshakeFirst and a TLSHandshakeFirstFallback
@@ -215,6 +221,8 @@ func (o *Options) Clone() *Options {
 	c := *o
 	c.Tags = slices.Clone(o.Tags)
 	c.Metadata = maps.Clone(o.Metadata)
+	c.FeatureFlags = maps.Clone(o.FeatureFlags)
+	c.Proxies = o.Proxies.clone()
 	c.Accounts = slices.Clone(o.Accounts)
 	c.TLSPinnedCerts = maps.Clone(o.TLSPinnedCerts)
 	c.inFile = maps.Clone(o.inFile)

@@ -242,7 +242,9 @@ func TestBaseline(t *testing.T) {
 
 func TestCloneSharesNothing(t *testing.T) {
 	o := read(t, `
-		server_tags: [a], server_metadata: {a: b}, tls { pinned_certs: ["`+strings.Repeat("a", 64)+`"] }
+		server_tags: [a], server_metadata: {a: b}, feature_flags: {a: true}
+		proxies: {trusted: [{key: UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4}]}
+		tls { pinned_certs: ["`+strings.Repeat("a", 64)+`"] }
 		accounts: {A: {users: [{user: u, permissions: {pub: x, allow_responses: true}}
 			{nkey: UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4, permissions: {sub: x}}]}}`)
 	c := o.Clone()
@@ -250,6 +252,8 @@ func TestCloneSharesNothing(t *testing.T) {
 	require.Equal(t, o.Nkeys, c.Nkeys)
 	c.Tags[0], c.Metadata["a"], c.inFile["x"] = "z", "z", true
 	clear(c.TLSPinnedCerts)
+	require.Equal(t, o.Proxies, c.Proxies)
+	c.Proxies.Trusted[0].Key, c.FeatureFlags["a"] = "z", false
 	c.Users[0].Permissions.Publish.Allow[0] = "z"
 	c.Users[0].Permissions.Response.MaxMsgs = 9
 	c.Nkeys[0].Permissions.Subscribe.Allow[0] = "z"
@@ -259,6 +263,8 @@ func TestCloneSharesNothing(t *testing.T) {
 	require.Equal(t, "b", o.Metadata["a"])
 	require.False(t, o.inFile["x"])
 	require.Len(t, o.TLSPinnedCerts, 1)
+	require.Equal(t, []string{"UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"}, o.TrustedProxyKeys())
+	require.True(t, o.FeatureFlags["a"])
 	require.Equal(t, "x", o.Users[0].Permissions.Publish.Allow[0])
 	require.Equal(t, 1, o.Users[0].Permissions.Response.MaxMsgs)
 	require.Equal(t, "x", o.Nkeys[0].Permissions.Subscribe.Allow[0])
@@ -272,7 +278,7 @@ func TestCloneSharesNothing(t *testing.T) {
 func TestCloneCopiesEveryReference(t *testing.T) {
 	copied := map[string]bool{
 		"Tags": true, "Metadata": true, "Users": true, "Nkeys": true, "Accounts": true, "TLSConfig": true,
-		"TLSPinnedCerts": true, "tlsOpts": true, "inFile": true, "warnings": true,
+		"TLSPinnedCerts": true, "Proxies": true, "FeatureFlags": true, "tlsOpts": true, "inFile": true, "warnings": true,
 		"CustomClientAuthentication": true, // the program's own
 		"flags":                      true, // never changed
 	}

@@ -88,6 +88,7 @@ func Plan(old, next *Options) (*ReloadPlan, error) {
 			}
 		}
 	}
+	p.Lines = append(p.Lines, proxyLines(old, next)...)
 	return p, nil
 }
 

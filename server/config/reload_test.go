@@ -123,6 +123,10 @@ func TestRejectedOptions(t *testing.T) {
 		{"", "no_header_support: true", "NoHeaderSupport: old=false, new=true"},
 		{"", "no_sublist_cache: true", "NoSublistCache: old=false, new=true"},
 		{"", "proxy_protocol: true", "ProxyProtocol: old=false, new=true"},
+		{"", "authorization: {proxy_required: true}", "ProxyRequired: old=false, new=true"},
+		{"", "feature_flags: {foo: false}", "FeatureFlags: old=map[], new=map[foo:false]"},
+		{"feature_flags: {foo: true}", "feature_flags: {foo: false}", "FeatureFlags: old=map[foo:true], new=map[foo:false]"},
+		{"", "authorization: {proxy_required: true}, feature_flags: {foo: true}", "ProxyRequired: old=false, new=true"},
 		{"", "allow_non_tls: true", "AllowNonTLS: old=false, new=true"},
 		{"", "http_port: 5", "HTTPPort: old=0, new=5"},
 		{"", "http_base_path: /x", "HTTPBasePath: old=, new=/x"},
@@ -229,7 +233,7 @@ func TestWhichFlagsSurviveAReload(t *testing.T) {
 }
 
 func FuzzProcessConfigString(f *testing.F) {
-	for _, name := range []string{"accounts", "authorization", "options", "tls"} {
+	for _, name := range []string{"accounts", "authorization", "options", "proxies", "tls"} {
 		b, err := os.ReadFile("testdata/" + name + ".txt")
 		require.NoError(f, err)
 		for i, c := range strings.Split(string(b), "====\n") {

@@ -67,6 +67,8 @@ var reloadTable = []reloadable{
 	{field: "CustomClientAuthentication", effect: Unwatched},
 	{field: "SystemAccount"},
 	{field: "NoSystemAccount"},
+	{field: "Proxies", effect: Live, same: sameProxies},
+	{field: "ProxyRequired"},
 
 	{field: "TLSCert"},
 	{field: "TLSKey"},
@@ -94,6 +96,7 @@ var reloadTable = []reloadable{
 	{field: "ProfBlockRate", effect: Live, line: shown("prof_block_rate", func(o *Options) any { return o.ProfBlockRate })},
 	{field: "PidFile", effect: Live, line: pidLine},
 	{field: "PortsFileDir", effect: Live, line: shown("ports_file_dir", func(o *Options) any { return o.PortsFileDir })},
+	{field: "FeatureFlags"},
 }
 
 // lineOrder is the order of the log lines: what must hold before users are checked
@@ -102,10 +105,10 @@ var lineOrder = []string{
 	"ClientAdvertise", "Trace", "Debug", "TraceVerbose", "TraceHeaders", "Logtime", "LogtimeUTC", "MaxConn",
 	"Users", "Accounts",
 	"Username", "Password", "Authorization", "PingInterval", "MaxPingsOut", "AuthTimeout",
-	"MaxControlLine", "MaxPayload", "ProfBlockRate", "PidFile", "PortsFileDir", "LogFile", "Syslog", "RemoteSyslog",
+	"MaxControlLine", "MaxPayload", "NoFastProducerStall", "ProfBlockRate", "PidFile", "PortsFileDir", "LogFile", "Syslog", "RemoteSyslog",
 	"TLSTimeout", "TLSConfig", "TLSPinnedCerts", "TLSHandshakeFirst", "TLSHandshakeFirstFallback",
 	"WriteDeadline", "MaxTracedMsgLen", "ConnectErrorReports", "ReconnectErrorReports",
-	"NoFastProducerStall", "Tags", "Metadata",
+	"Tags", "Metadata",
 }
 
 // everyReload are the lines of what every reload does.

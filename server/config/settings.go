@@ -46,8 +46,10 @@ func init() {
 	add("no_header_support", "NoHeaderSupport", boolean(func(o *Options) *bool { return &o.NoHeaderSupport }))
 	add("disable_sublist_cache no_sublist_cache", "NoSublistCache", boolean(func(o *Options) *bool { return &o.NoSublistCache }))
 	add("proxy_protocol", "ProxyProtocol", boolean(func(o *Options) *bool { return &o.ProxyProtocol }))
+	add("feature_flags", "FeatureFlags", (*decoder).featureFlags)
 
 	add("authorization", "Authorization", (*decoder).authorization)
+	add("proxies", "Proxies", (*decoder).proxies)
 	add("accounts", "Accounts", nil)
 	add("mappings maps", "Mappings", (*decoder).globalMappings)
 	add("no_auth_user", "NoAuthUser", text(func(o *Options) *string { return &o.NoAuthUser }))

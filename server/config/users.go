@@ -53,6 +53,7 @@ type userEntry struct {
 	user, pass, nkey string
 	perms            *perm.Permissions
 	connections      map[string]struct{}
+	proxyRequired    bool
 }
 
 func (d *decoder) user(m *lang.Map, at lang.Pos, out *userList) {
@@ -71,12 +72,15 @@ func (d *decoder) user(m *lang.Map, at lang.Pos, out *userList) {
 	case e.nkey != "" && (e.user != "" || e.pass != ""):
 		d.add(at, "Nkey users do not take usernames or passwords")
 	case e.nkey != "":
-		out.nkeys = append(out.nkeys, &auth.NkeyUser{Nkey: e.nkey, Permissions: e.perms, AllowedConnectionTypes: e.connections})
+		out.nkeys = append(out.nkeys, &auth.NkeyUser{
+			Nkey: e.nkey, Permissions: e.perms, AllowedConnectionTypes: e.connections, ProxyRequired: e.proxyRequired,
+		})
 	case e.user == "":
 		d.add(at, "User entry requires a user")
 	default:
 		out.users = append(out.users, &auth.User{
 			Username: e.user, Password: e.pass, Permissions: e.perms, AllowedConnectionTypes: e.connections,
+			ProxyRequired: e.proxyRequired,
 		})
 	}
 }
@@ -95,7 +99,7 @@ func (d *decoder) userField(e *userEntry, pair lang.Pair) {
 	case "allowed_connection_types", "connection_types", "clients":
 		e.connections = d.connectionTypes(v)
 	case "proxy_required":
-		d.notYet(v.Pos, pair.Key)
+		e.proxyRequired, _ = d.truth(v)
 	default:
 		d.unknown(v.Pos, v, pair.Key)
 	}

@@ -89,6 +89,9 @@ func (m *Monitor) connInfo(f *found, o *ConnzOptions) *ConnInfo {
 	}
 	if id := f.Ident; id != nil {
 		i.Name, i.Lang, i.Version = id.Connect.Name, id.Connect.Lang, id.Connect.Version
+		if id.ProxyKey != "" {
+			i.Proxy = &ProxyInfo{Key: id.ProxyKey}
+		}
 	}
 	if f.TLS != nil {
 		i.TLSVersion, i.TLSCipher = tlsVersion(f.TLS.Version), tls.CipherSuiteName(f.TLS.CipherSuite)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"testing"
 
@@ -181,4 +182,33 @@ func BenchmarkConnz(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// TestMetricsAreDocumented: docs/monitoring.md lists every metric of our own and
+// the exporter's names.
+func TestMetricsAreDocumented(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/monitoring.md")
+	require.NoError(t, err)
+	documented := map[string]bool{}
+	for line := range strings.Lines(string(doc)) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 4 || !strings.HasSuffix(strings.TrimSpace(cells[1]), "_`") {
+			continue
+		}
+		for _, name := range strings.Fields(strings.ReplaceAll(cells[2], "`", " ")) {
+			documented[strings.Trim(strings.TrimSpace(cells[1]), "`")+name] = true
+		}
+	}
+	w := newWorld(t, "")
+	n := 0
+	for line := range strings.Lines(w.get(http.MethodGet, "/metrics").Body.String()) {
+		name, ok := strings.CutPrefix(line, "# TYPE ")
+		if !ok || strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") {
+			continue
+		}
+		name, _, _ = strings.Cut(name, " ")
+		n++
+		assert.True(t, documented[name], "%s is not in the table of docs/monitoring.md", name)
+	}
+	assert.Greater(t, n, 100)
 }

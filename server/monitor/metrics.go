@@ -9,6 +9,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
+var valueTypes = [...]prometheus.ValueType{
+	gauge: prometheus.GaugeValue, counter: prometheus.CounterValue, untyped: prometheus.UntypedValue,
+}
+
 // collector computes the metrics at each scrape.
 type collector struct {
 	m        *Monitor
@@ -22,12 +26,8 @@ func (c *collector) Describe(chan<- *prometheus.Desc) {}
 // Collect hands over what the answers of the moment say.
 func (c *collector) Collect(to chan<- prometheus.Metric) {
 	for _, s := range c.m.samples(c.detailed) {
-		kind := prometheus.GaugeValue
-		if s.counter {
-			kind = prometheus.CounterValue
-		}
 		d := prometheus.NewDesc(s.name, s.help, s.labels, nil)
-		metric, err := prometheus.NewConstMetric(d, kind, s.value, s.values...)
+		metric, err := prometheus.NewConstMetric(d, valueTypes[s.kind], s.value, s.values...)
 		if err != nil {
 			metric = prometheus.NewInvalidMetric(d, err)
 		}

@@ -13,13 +13,22 @@ import (
 
 // sample is one number for Prometheus.
 type sample struct {
-	name    string
-	help    string
-	counter bool // else a gauge
-	labels  []string
-	values  []string
-	value   float64
+	name   string
+	help   string
+	kind   kind
+	labels []string
+	values []string
+	value  float64
 }
+
+// kind of a sample.
+type kind uint8
+
+const (
+	gauge kind = iota
+	counter
+	untyped
+)
 
 // samples collects.
 type samples struct {
@@ -34,7 +43,7 @@ func (s *samples) gauge(name string, v float64) {
 
 func (s *samples) count(name string, v float64) {
 	s.gauge(name, v)
-	s.list[len(s.list)-1].counter = true
+	s.list[len(s.list)-1].kind = counter
 }
 
 var (
@@ -166,22 +175,22 @@ func (s *samples) connection(c *ConnInfo, now time.Time) {
 		s.id, strconv.FormatUint(c.Cid, 10), c.Kind, c.Type, c.IP, strconv.Itoa(c.Port), c.Name, c.NameTag,
 		c.Account, c.Account, c.Lang, c.Version, c.TLSVersion, c.TLSCipher,
 	}
-	add := func(name string, counter bool, v float64) {
+	add := func(name string, k kind, v float64) {
 		name = "gnatsd_connz_" + name
-		s.list = append(s.list, sample{name, name, counter, labelsConn, values, v})
+		s.list = append(s.list, sample{name, name, k, labelsConn, values, v})
 	}
 	rtt, _ := time.ParseDuration(c.RTT)
-	add("pending_bytes", false, float64(c.Pending))
-	add("subscriptions", false, float64(c.NumSubs))
-	add("in_bytes", true, float64(c.InBytes))
-	add("out_bytes", true, float64(c.OutBytes))
-	add("in_msgs", true, float64(c.InMsgs))
-	add("out_msgs", true, float64(c.OutMsgs))
-	add("start", false, float64(c.Start.UnixMilli()))
-	add("last_activity", false, float64(c.LastActivity.UnixMilli()))
-	add("rtt", false, float64(rtt.Microseconds()))
-	add("uptime", false, float64(now.Sub(c.Start).Milliseconds()))
-	add("idle", false, float64(now.Sub(c.LastActivity).Milliseconds()))
+	add("pending_bytes", gauge, float64(c.Pending))
+	add("subscriptions", gauge, float64(c.NumSubs))
+	add("in_bytes", counter, float64(c.InBytes))
+	add("out_bytes", counter, float64(c.OutBytes))
+	add("in_msgs", counter, float64(c.InMsgs))
+	add("out_msgs", counter, float64(c.OutMsgs))
+	add("start", untyped, float64(c.Start.UnixMilli()))
+	add("last_activity", untyped, float64(c.LastActivity.UnixMilli()))
+	add("rtt", gauge, float64(rtt.Microseconds()))
+	add("uptime", untyped, float64(now.Sub(c.Start).Milliseconds()))
+	add("idle", gauge, float64(now.Sub(c.LastActivity).Milliseconds()))
 }
 
 func (s *samples) healthz(prefix string, h *HealthStatus) {
@@ -196,7 +205,7 @@ func (s *samples) accstatz(a *AccountStat) {
 	values := []string{s.id, a.Account, a.Account, a.Name}
 	add := func(name string, v float64) {
 		name = "gnatsd_accstatz_" + name
-		s.list = append(s.list, sample{name, name, false, labelsAccstat, values, v})
+		s.list = append(s.list, sample{name, name, gauge, labelsAccstat, values, v})
 	}
 	add("current_connections", float64(a.Conns))
 	add("total_connections", float64(a.TotalConns))
@@ -216,7 +225,7 @@ func (s *samples) accountz(m *Monitor) {
 		values := []string{s.id, a.Name, a.Name}
 		add := func(name string, v float64) {
 			name = "gnatsd_accountz_" + name
-			s.list = append(s.list, sample{name, name, false, labelsAccount, values, v})
+			s.list = append(s.list, sample{name, name, gauge, labelsAccount, values, v})
 		}
 		l := a.Limits()
 		add("client_connections", float64(m.connections(a)))

@@ -7,7 +7,7 @@ func (s *samples) ours(m *Monitor, v *Varz) {
 		labels: []string{"server_id", "server_name", "version", "lockstep_version", "go_version"},
 		values: []string{s.id, v.Name, v.Version, v.LockstepVersion, v.GoVersion}, value: 1,
 	})
-	gauge := func(name, help string, n float64) {
+	value := func(name, help string, n float64) {
 		s.gauge(name, n)
 		s.list[len(s.list)-1].help = help
 	}
@@ -23,16 +23,16 @@ func (s *samples) ours(m *Monitor, v *Varz) {
 	total("lockstep_slow_consumers_total", "Clients closed because they were slow.", float64(v.SlowConsumers))
 	total("lockstep_stale_connections_total", "Clients closed because they did not answer pings.", float64(v.StaleConnections))
 	total("lockstep_stalls_total", "Times that a fast producer was made to wait.", float64(v.StalledClients))
-	gauge("lockstep_accounts", "Accounts.", float64(len(m.c.Broker.Accounts())))
-	gauge("lockstep_lame_duck", "1 while the server sends its clients away.", oneIf(m.c.Broker.LameDuckMode()))
+	value("lockstep_accounts", "Accounts.", float64(len(m.c.Broker.Accounts())))
+	value("lockstep_lame_duck", "1 while the server sends its clients away.", oneIf(m.c.Broker.LameDuckMode()))
 	open, ended := 0, int64(0)
 	for _, a := range m.c.Broker.Accounts() {
 		open += a.Responses().Len()
 		ended += a.Responses().Ended()
 	}
-	gauge("lockstep_service_responses_open", "Service requests that await a response across accounts.", float64(open))
+	value("lockstep_service_responses_open", "Service requests that await a response across accounts.", float64(open))
 	total("lockstep_service_responses_evicted_total", "Service responses given up because one account awaited too many.", float64(ended))
 	if !v.TLSCertNotAfter.IsZero() {
-		gauge("lockstep_tls_certificate_expiry_timestamp_seconds", "When the client listener's certificate ends.", float64(v.TLSCertNotAfter.Unix()))
+		value("lockstep_tls_certificate_expiry_timestamp_seconds", "When the client listener's certificate ends.", float64(v.TLSCertNotAfter.Unix()))
 	}
 }

@@ -164,8 +164,24 @@ func TestScripts(t *testing.T) {
 				require.NoError(t, os.WriteFile(f, []byte(got), 0o644))
 				return
 			}
-			require.Equal(t, string(text), got)
+			sameLines(t, string(text), got)
 		})
+	}
+}
+
+// sameLines fails at the first line that differs.
+func sameLines(t *testing.T, want, got string) {
+	t.Helper()
+	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for i := range max(len(w), len(g)) {
+		a, b := "(nothing)", "(nothing)"
+		if i < len(w) {
+			a = w[i]
+		}
+		if i < len(g) {
+			b = g[i]
+		}
+		require.Equal(t, a, b, "line %d; go test -rewrite accepts what is printed", i+1)
 	}
 }
 

@@ -49,7 +49,7 @@ func TestKeys(t *testing.T) {
 			"connections total_connections routes remotes leafnodes in_msgs in_bytes in_client_msgs in_client_bytes out_msgs " +
 			"out_bytes out_client_msgs out_client_bytes slow_consumers stale_connections stalled_clients subscriptions " +
 			"http_req_stats config_load_time config_digest tags? metadata? feature_flags? system_account? pinned_account_fails? " +
-			"slow_consumer_stats stale_connection_stats? disk_io_wait_stats tls_cert_not_after? lockstep_version"},
+			"slow_consumer_stats stale_connection_stats? disk_io_wait_stats proxies? tls_cert_not_after? lockstep_version"},
 		{monitor.SlowConsumersStats{}, kinds},
 		{monitor.StaleConnectionStats{}, kinds},
 		{monitor.DiskIOWaitStats{}, "waiters waits wait_time max_wait_time"},

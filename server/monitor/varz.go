@@ -87,6 +87,7 @@ type Varz struct {
 	SlowConsumersStats   *SlowConsumersStats   `json:"slow_consumer_stats"`
 	StaleConnectionStats *StaleConnectionStats `json:"stale_connection_stats,omitempty"`
 	DiskIOWaitStats      DiskIOWaitStats       `json:"disk_io_wait_stats"`
+	Proxies              *ProxiesOptsVarz      `json:"proxies,omitempty"`
 	TLSCertNotAfter      time.Time             `json:"tls_cert_not_after,omitzero"`
 
 	LockstepVersion string `json:"lockstep_version"`
@@ -124,6 +125,11 @@ type StaleConnectionStats struct {
 	Leafs    uint64 `json:"leafs"`
 }
 
+// ProxiesOptsVarz lists the proxies that may vouch for clients.
+type ProxiesOptsVarz struct {
+	Trusted []*ProxyInfo `json:"trusted,omitempty"`
+}
+
 // DiskIOWaitStats tells how disk operations waited for each other.
 type DiskIOWaitStats struct {
 	Waiters     int64         `json:"waiters"` // now
@@ -141,7 +147,7 @@ func (m *Monitor) Varz(*VarzOptions) (*Varz, error) {
 		GoVersion: id.GoVersion, LockstepVersion: id.LockstepVersion,
 		Start: m.c.Started.UTC(), Now: now, Uptime: uptime(now.Sub(m.c.Started)),
 		ConfigLoadTime: m.c.ConfigLoaded().UTC(), ConfigDigest: m.c.Digest(), HTTPReqStats: m.requestStats(),
-		FeatureFlags: featureFlags(),
+		FeatureFlags: m.c.Options().FeatureFlagValues(),
 	}
 	m.addOptions(v)
 	m.addTLS(v)
@@ -151,14 +157,6 @@ func (m *Monitor) Varz(*VarzOptions) (*Varz, error) {
 		v.Mem, v.Cores, v.MaxProcs, v.MemLimit, v.CPU = p.Memory, p.Cores, p.MaxProcs, p.MemLimit, p.CPU
 	}
 	return v, nil
-}
-
-// featureFlags are the switches of the official server's unfinished features, none
-// of which exists here.
-func featureFlags() map[string]bool {
-	return map[string]bool{
-		"js_ack_fc_v2": false, "js_api_reply_v2": false, "js_raft_delete_range": false, "js_snapshot_sources": false,
-	}
 }
 
 func (m *Monitor) addOptions(v *Varz) {
@@ -174,6 +172,12 @@ func (m *Monitor) addOptions(v *Varz) {
 	v.MaxControlLine, v.MaxPayload, v.MaxPending = o.MaxControlLine, int(o.MaxPayload), o.MaxPending
 	v.WriteDeadline, v.WriteTimeout = o.WriteDeadline, o.WriteTimeout.String()
 	v.Tags, v.Metadata = o.Tags, o.Metadata
+	if o.Proxies != nil {
+		v.Proxies = &ProxiesOptsVarz{}
+		for _, key := range o.TrustedProxyKeys() {
+			v.Proxies.Trusted = append(v.Proxies.Trusted, &ProxyInfo{Key: key})
+		}
+	}
 	if sys := m.c.Broker.SystemAccount(); sys != nil {
 		v.SystemAccount = sys.Name
 	}
