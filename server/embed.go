@@ -44,13 +44,16 @@ func (s *Server) Start() {
 // TryStart is Start for programs that end when the server cannot start.
 func (s *Server) TryStart() error {
 	s.banner()
+	if err := s.writePidFile(); err != nil {
+		return fmt.Errorf("Could not write pidfile: %w", err) //nolint:staticcheck // a log line
+	}
 	if err := s.startMonitoring(); err != nil {
 		return fmt.Errorf("Can't start monitoring: %w", err) //nolint:staticcheck // a log line
 	}
 	if err := s.Listen(); err != nil {
 		return err
 	}
-	if err := s.writeFiles(); err != nil {
+	if err := s.writePortsFile(); err != nil {
 		return err
 	}
 	s.log.Noticef("Server is ready")

@@ -22,6 +22,7 @@ import (
 	"github.com/lockstepmq/lockstep/netsim"
 	"github.com/lockstepmq/lockstep/server/account"
 	"github.com/lockstepmq/lockstep/server/logging"
+	"github.com/lockstepmq/lockstep/server/monitor"
 )
 
 // httpHeaderWait is how long an HTTP request's header may take.
@@ -35,6 +36,7 @@ func NewServer(o *Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.monitor.UseProcess(monitor.ReadProcess)
 	s.shell = shell{
 		network: network, http: &httpServers{}, done: make(chan struct{}), ready: make(chan struct{}),
 		reload: reloadOutside,

@@ -90,6 +90,7 @@ func NewInWorld(o *Options, w World) (*Server, error) {
 		ConfigLoaded: func() time.Time { return time.Unix(0, s.loaded.Load()).UTC() },
 		Digest:       func() string { return s.getOpts().ConfigDigest() },
 		Listening:    s.listening,
+		Warnf:        w.Log.Warnf,
 	})
 	return s, nil
 }
