@@ -191,7 +191,7 @@ func (p *process) exit() int {
 	select {
 	case <-p.ended:
 	case <-time.After(patience):
-		require.Fail(p.t, "the server did not end")
+		require.Fail(p.t, "the server did not end", strings.Join(p.log.since(0), "\n"))
 	}
 	var failed *exec.ExitError
 	if errors.As(p.err, &failed) {

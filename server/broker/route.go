@@ -36,7 +36,7 @@ type routeCache struct {
 	last    *matched // of the previous message
 	entries map[string]*matched
 	seen    []uint32 // hashes of subjects resolved once: only a repeated subject is kept
-	spare   [3]matched
+	own     []*matched // of uncached look-ups, one for each account boundary that a message has crossed
 	depth   int
 	hits    int // of the present batch
 }
@@ -51,7 +51,7 @@ const (
 func (c *Client) lookup(acc *account.Account, subj []byte) *matched {
 	rc := &c.routes
 	if acc != c.acc || rc.depth > 0 {
-		return c.resolve(acc, subj, &rc.spare[min(rc.depth, len(rc.spare)-1)])
+		return c.resolve(acc, subj, rc.uncached())
 	}
 	index := acc.Index()
 	if m := rc.last; m != nil && m.subject == string(subj) {
@@ -73,6 +73,15 @@ func (c *Client) lookup(acc *account.Account, subj []byte) *matched {
 	return c.admit(acc, subj)
 }
 
+// uncached is where a look-up that is not cached goes. Those of the boundaries
+// before it are still walked.
+func (rc *routeCache) uncached() *matched {
+	for len(rc.own) <= rc.depth {
+		rc.own = append(rc.own, &matched{})
+	}
+	return rc.own[rc.depth]
+}
+
 // admit resolves a subject that is not cached, and caches it when it comes a
 // second time soon: unique subjects, such as inboxes, would only flood the cache.
 func (c *Client) admit(acc *account.Account, subj []byte) *matched {
@@ -83,7 +92,7 @@ func (c *Client) admit(acc *account.Account, subj []byte) *matched {
 	}
 	if slot := &rc.seen[h%seenSize]; *slot != h {
 		*slot = h
-		return c.resolve(acc, subj, &rc.spare[0])
+		return c.resolve(acc, subj, rc.uncached())
 	}
 	if len(rc.entries) >= cacheMax {
 		acc.Index().CountCached(-len(rc.entries))
@@ -205,7 +214,7 @@ func (c *Client) deliver(t *target, acc *account.Account, m *message) bool {
 		return false
 	}
 	counted := sub.Limited()
-	if counted && !to.reserve(sub) {
+	if counted && !to.reserve(sub, c) {
 		return false
 	}
 	if t.st == nil {
@@ -223,8 +232,9 @@ func (c *Client) denies(sub *account.Subscription, subj []byte) bool {
 }
 
 // reserve counts one delivery of a subscription with auto-unsubscribe, on the
-// receiver's side, and ends the subscription with its last one.
-func (c *Client) reserve(sub *account.Subscription) bool {
+// receiver's side, and ends the subscription with its last one: at once when the
+// receiver is the publisher itself, whose next operation may use the sid anew.
+func (c *Client) reserve(sub *account.Subscription, from *Client) bool {
 	n := sub.Counter()
 	c.out.mu.Lock()
 	if n.Closed() || n.Max > 0 && n.Delivered >= n.Max {
@@ -233,12 +243,13 @@ func (c *Client) reserve(sub *account.Subscription) bool {
 	}
 	n.Delivered++
 	last := n.Max > 0 && n.Delivered >= n.Max
-	if last {
-		c.out.mu.Unlock()
-		c.strand.Post(func() { c.removeSub(n) })
-		return true
-	}
 	c.out.mu.Unlock()
+	switch {
+	case last && c == from:
+		c.removeSub(n)
+	case last:
+		c.strand.Post(func() { c.removeSub(n) })
+	}
 	return true
 }
 
@@ -381,7 +392,7 @@ func (c *Client) flushStage(s *stage) {
 		if r.sub == nil {
 			continue
 		}
-		if !r.counted && !c.countDelivery(r.sub) {
+		if r.counted && revoked(r.sub) || !r.counted && !c.countDelivery(r.sub) {
 			at, ext := s.before(i)
 			iov = s.vectors(iov, from, at, fromExt, ext)
 			from, fromExt = int(r.end), int(r.ext)
@@ -396,6 +407,9 @@ func (c *Client) flushStage(s *stage) {
 	}
 	if pending := to.conn.Buffered() + bytes; int64(pending) > c.b.options().MaxPending {
 		o.mu.Unlock()
+		clear(iov)
+		clear(c.ended) // they go with the connection
+		c.iov, c.ended = iov[:0], c.ended[:0]
 		to.slowConsumer()
 		return
 	}
@@ -403,6 +417,7 @@ func (c *Client) flushStage(s *stage) {
 	o.bytes += payload
 	turn := to.conn.Lend(iov...)
 	o.mu.Unlock()
+	c.dropEnded(to) // before the peer can see its last message and use the sid anew
 	if turn {
 		to.conn.FlushLent()
 	} else {
@@ -415,8 +430,14 @@ func (c *Client) flushStage(s *stage) {
 	if acc := to.bound.Load(); acc != nil {
 		acc.Sent.Add(msgs, payload)
 	}
-	c.dropEnded(to)
 	c.gate(to)
+}
+
+// revoked tells whether a subscription whose delivery was counted before has been
+// ended since by something else than its maximum. The receiver's lock is held.
+func revoked(sub *account.Subscription) bool {
+	n := sub.Counter()
+	return sub.Closed() && n.Delivered < n.Max
 }
 
 // countDelivery raises a subscription's count, or refuses because it has ended

@@ -1,0 +1,107 @@
+//lockstep:exempt reads the tree's source files
+// Package mutants holds faults to plant: small patches that break the server or
+// the disk journal as a careless change would, each with the invariant that the
+// simulation must see broken. They are data: where a text is replaced, and by what;
+// a text that is not there once means that the patch no longer applies. The
+// package only reads files; building and running is its command's business.
+package mutants
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/lockstepmq/lockstep/checks/core"
+)
+
+// Mutant is one planted fault.
+type Mutant struct {
+	Name      string
+	Invariant string // that it must trip, and no other first
+	Profile   string // of the simulation that looks for it
+	File      string // from the root of the tree
+	Edits     []Edit
+}
+
+// Edit replaces a text that occurs exactly once.
+type Edit struct{ Old, New string }
+
+const (
+	route    = "server/broker/route.go"
+	subs     = "server/broker/subs.go"
+	publish  = "server/broker/publish.go"
+	service  = "server/broker/service.go"
+	reload   = "server/broker/reload.go"
+	journal  = "storage/journal.go"
+	recovery = "storage/journal_recovery.go"
+)
+
+// All lists every mutant.
+var All = []Mutant{
+	{"unsub-forgotten", core.NoMore, "calm", subs, []Edit{{
+		"	if sub != nil && !later {\n		c.removeSub(sub)\n", "	if sub != nil && later {\n		c.removeSub(sub)\n"}}},
+	{"second-before-first", core.PairOrder, "calm", route, []Edit{{
+		"	s.buf = b\n",
+		"	if len(s.recs) == 1 && len(s.ext) == 0 {\n		copy(b, append(append([]byte(nil), b[before:]...), b[:before]...))\n	}\n	s.buf = b\n"}}},
+	{"queue-to-two", core.QueueOne, "calm", route, []Edit{{
+		"	for i := range n {\n		if c.deliver(&g.members[(start+i)%n], acc, m) {\n			return true\n		}\n	}\n	return false\n",
+		"	took := 0\n	for i := range n {\n		if took < 2 && c.deliver(&g.members[(start+i)%n], acc, m) {\n			took++\n		}\n	}\n	return took > 0\n"}}},
+	{"queue-to-none", core.LossTold, "calm", route, []Edit{{
+		"		start = c.strand.Rand(\"queue\").IntN(n)\n",
+		"		start = c.strand.Rand(\"queue\").IntN(n)\n		if start == n-1 {\n			return true\n		}\n"}}},
+	{"echo-anyway", core.Exact, "calm", route, []Edit{{"	if to == c && !c.echo {\n", "	if to == c && !c.echo && false {\n"}}},
+	{"one-more-than-max", core.Exact, "calm", subs, []Edit{{"sub.SetMax(int64(op.Max))", "sub.SetMax(int64(op.Max) + 1)"}}},
+	{"no-responders-always", core.Exact, "calm", publish, []Edit{{
+		"	if c.route(acc, &m) || len(m.reply) == 0", "	if c.route(acc, &m) && len(m.payload) > 100 || len(m.reply) == 0"}}},
+	{"no-responders-never", core.Exact, "calm", publish, []Edit{{
+		"	sid, ok := c.ownInterest(m.reply)\n	if !ok {", "	sid, ok := c.ownInterest(m.reply)\n	if ok {"}}},
+	{"stale-interest", core.LossTold, "calm", "server/subject/index.go", []Edit{{
+		"		counter.Add(1)\n		fits", "		if !HasWildcard(subject) {\n			counter.Add(1)\n		}\n		fits"}}},
+	{"full-stage-dropped", core.LossTold, "calm", route, []Edit{{
+		"			c.flushStage(s)\n			s.empty()\n", "			s.empty()\n"}}},
+	{"deny-ignored-by-wildcards", core.Perms, "calm", route, []Edit{{
+		"	if sub.Filtered && to.denies(", "	if sub.Filtered && c == to && to.denies("}}},
+	{"permission-cache-by-token", core.Perms, "calm", "server/perm/pubcache.go", []Edit{
+		{"c.verdicts[string(subject)]; known", "c.verdicts[string(subject[:min(3, len(subject))])]; known"},
+		{"c.remember(string(subject), ok)", "c.remember(string(subject[:min(3, len(subject))]), ok)"}}},
+	{"import-keeps-foreign-subject", core.NoMore, "calm", route, []Edit{{
+		"	if sub.Shadow != nil {\n		c.scratch", "	if sub.Shadow != nil && len(m.payload) == 0 {\n		c.scratch"}}},
+	{"answer-leaks-to-exporter", core.Isolation, "calm", service, []Edit{{
+		"	delivered := c.routeAcross(open.Requestor, &back)\n",
+		"	delivered := c.routeAcross(open.Requestor, &back)\n	c.routeAcross(acc, &back)\n"}}},
+	{"reload-keeps-forbidden", core.Reload, "crash", reload, []Edit{{
+		"		if !ok {\n			c.removeSub(s)\n", "		if !ok && s.Queue != \"\" {\n			c.removeSub(s)\n"}}},
+	{"pending-without-bound", core.Bound, "network", route, []Edit{{
+		"int64(pending) > c.b.options().MaxPending {", "int64(pending) > c.b.options().MaxPending*100 {"}}},
+	{"closed-connection-keeps-interest", core.Interest, "network", subs, []Edit{{
+		"	for i, s := range d.left[:n] {\n		d.c.removeSub(s)\n", "	for i := range d.left[:n] {\n"}}},
+	{"answers-never-expire", core.Clean, "calm", service, []Edit{{
+		"		a.Responses().ExpireBefore(now)\n", ""}}},
+	{"unknown-sid", core.CrashFree, "calm", subs, []Edit{{
+		"	if sub != nil && int64(op.Max) > sub.Delivered {", "	if int64(op.Max) > sub.Delivered {"}}},
+	{"ack-before-sync", core.StorePrefix, "disk", journal, []Edit{{
+		"	j.file.Sync(j.strand, j.syncedTask)\n", "	j.file.WriteOut(j.strand, j.syncedTask)\n"}}},
+	{"damage-taken-for-torn", core.StoreTorn, "disk", recovery, []Edit{{
+		"		if h.durable > r.pos {\n", "		if h.durable > r.size {\n"}}},
+	{"fence-forgotten", core.StoreFence, "disk", journal, []Edit{{
+		"	if j.closing != nil {\n		j.finish(j.failed)\n	}\n", "	if j.closing != nil {\n		j.finish(j.failed)\n	}\n	j.failed = nil\n"}}},
+}
+
+// Apply gives the mutant's file with the patch, and an error when the patch no
+// longer applies. root is the directory of go.mod.
+func (m *Mutant) Apply(root string) (path string, text []byte, err error) {
+	path = filepath.Join(root, filepath.FromSlash(m.File))
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return "", nil, fmt.Errorf("mutant %s no longer applies: %w", m.Name, err)
+	}
+	patched := string(raw)
+	for _, e := range m.Edits {
+		if n := strings.Count(patched, e.Old); n != 1 {
+			return "", nil, fmt.Errorf("mutant %s no longer applies: %s has %q %d times, once is needed", m.Name, m.File, e.Old, n)
+		}
+		patched = strings.Replace(patched, e.Old, e.New, 1)
+	}
+	return path, []byte(patched), nil
+}

@@ -1,0 +1,184 @@
+//lockstep:exempt builds programs and runs them
+// Command run plants each mutant in turn, builds the simulator with it, and demands
+// that the simulation finds it by the invariant that it names.
+//
+// Exit codes: 0 when all were found; 1 when one survived, no longer applies or
+// tripped another invariant; 2 when the command could not be carried out.
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+
+	"github.com/lockstepmq/lockstep/checks/mutants"
+	"github.com/lockstepmq/lockstep/sim"
+)
+
+// outcome is what became of a mutant.
+type outcome struct {
+	m       *mutants.Mutant
+	seeds   int // run until it was found
+	tripped string
+	detail  string
+	err     error
+	took    time.Duration
+}
+
+// verdict is empty when the mutant was found as it should be.
+func (o *outcome) verdict() string {
+	switch {
+	case o.err != nil:
+		return o.err.Error()
+	case o.tripped == "":
+		return fmt.Sprintf("survived %d seeds", o.seeds)
+	case o.tripped != o.m.Invariant:
+		return fmt.Sprintf("tripped %s: %s", o.tripped, o.detail)
+	}
+	return ""
+}
+
+func main() {
+	most := flag.Int("seeds", 200, "how many seeds a mutant may survive")
+	jobs := flag.Int("jobs", 2, "how many mutants at once")
+	only := flag.String("only", "", "run the mutants whose name contains this")
+	root := flag.String("root", ".", "directory of go.mod")
+	flag.Parse()
+	dir, err := os.MkdirTemp("", "lockstep-mutants-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		os.Exit(2)
+	}
+	failed := runAll(*root, dir, *only, *most, *jobs)
+	os.RemoveAll(dir)
+	if failed > 0 {
+		os.Exit(1)
+	}
+}
+
+func runAll(root, dir, only string, most, jobs int) (failed int) {
+	var list []*outcome
+	for i := range mutants.All {
+		if m := &mutants.All[i]; strings.Contains(m.Name, only) {
+			list = append(list, &outcome{m: m})
+		}
+	}
+	queue := make(chan *outcome)
+	var wg sync.WaitGroup
+	for range max(jobs, 1) {
+		wg.Go(func() {
+			for o := range queue {
+				start := time.Now()
+				o.run(root, dir, most)
+				o.took = time.Since(start)
+				fmt.Fprintf(os.Stderr, "%s: %s\n", o.m.Name, describe(o))
+			}
+		})
+	}
+	for _, o := range list {
+		queue <- o
+	}
+	close(queue)
+	wg.Wait()
+	return print(list)
+}
+
+func describe(o *outcome) string {
+	if v := o.verdict(); v != "" {
+		return v
+	}
+	return fmt.Sprintf("found after %d seeds in %.1f s", o.seeds, o.took.Seconds())
+}
+
+func print(list []*outcome) (failed int) {
+	t := table.NewWriter()
+	t.SetOutputMirror(os.Stdout)
+	t.SetStyle(table.StyleLight)
+	t.AppendHeader(table.Row{"mutant", "invariant", "profile", "seeds to detection", "verdict"})
+	for _, o := range list {
+		verdict := "found"
+		if v := o.verdict(); v != "" {
+			failed++
+			verdict = "FAILED: " + v
+		}
+		t.AppendRow(table.Row{o.m.Name, o.m.Invariant, o.m.Profile, o.seeds, verdict})
+	}
+	t.SetColumnConfigs([]table.ColumnConfig{{Number: 5, WidthMax: 80}})
+	t.Render()
+	fmt.Printf("%d mutants, %d not found as they should be\n", len(list), failed)
+	return failed
+}
+
+// run builds the mutant and looks for it, seed after seed.
+func (o *outcome) run(root, dir string, most int) {
+	bin, err := build(o.m, root, dir)
+	if err != nil {
+		o.err = err
+		return
+	}
+	defer os.Remove(bin)
+	for o.seeds < most {
+		o.seeds++
+		r, err := runSeed(bin, o.m.Profile, o.seeds)
+		if err != nil {
+			o.err = err
+			return
+		}
+		if len(r.Violations) > 0 {
+			o.tripped, o.detail = r.Violations[0].Invariant, r.Violations[0].Detail
+			return
+		}
+	}
+}
+
+// build compiles the simulator with the patch laid over the tree.
+func build(m *mutants.Mutant, root, dir string) (string, error) {
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return "", err
+	}
+	path, text, err := m.Apply(root)
+	if err != nil {
+		return "", err
+	}
+	base := filepath.Join(dir, m.Name)
+	overlay, err := json.Marshal(map[string]map[string]string{"Replace": {path: base + ".go.txt"}})
+	if err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(base+".go.txt", text, 0o600); err != nil {
+		return "", err
+	}
+	if err := os.WriteFile(base+".json", overlay, 0o600); err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-overlay", base+".json", "-o", base, "./cmd/lockstep-sim")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("mutant %s does not build: %w: %s", m.Name, err, bytes.TrimSpace(out))
+	}
+	return base, nil
+}
+
+// runSeed runs one seed; a run that failed is no error.
+func runSeed(bin, profile string, seed int) (*sim.Result, error) {
+	cmd := exec.Command(bin, "run", "--json", "--profile", profile, "--seed", strconv.Itoa(seed))
+	var out, complaint bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	runErr := cmd.Run()
+	r := &sim.Result{}
+	if err := json.Unmarshal(out.Bytes(), r); err != nil {
+		return nil, fmt.Errorf("seed %d: %v: %s", seed, runErr, complaint.String())
+	}
+	return r, nil
+}
