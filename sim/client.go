@@ -106,7 +106,7 @@ func (c *Client) dial() {
 	c.state = clientDialing
 	c.w.rec.conns++
 	rec := &core.Conn{
-		ID: c.w.rec.conns, Client: c.name, User: c.user, Open: c.w.rec.now(), Closed: core.Never,
+		ID: c.w.rec.conns, Client: c.name, User: c.user, Account: c.account, Open: c.w.rec.now(), Closed: core.Never,
 		Echo: c.rnd.IntN(5) > 0, Headers: c.rnd.IntN(5) > 0,
 	}
 	rec.NoResponders = rec.Headers && c.rnd.IntN(5) > 0
@@ -390,7 +390,7 @@ func (c *Client) complaint(text string) {
 }
 
 // subscriptionLost finds the subscription that a violation names: by its sid when a
-// reload removed it, else the first of that subject that was not answered.
+// reload removed it, else the first of that subject that was not answered or removed.
 func (c *Client) subscriptionLost(text string, now core.Stamp) {
 	rest := strings.TrimPrefix(text, "Permissions Violation for Subscription to ")
 	if i := strings.Index(rest, " (sid "); i >= 0 {
@@ -403,7 +403,7 @@ func (c *Client) subscriptionLost(text string, now core.Stamp) {
 	}
 	for i := 1; i <= c.sid; i++ {
 		s := c.subs[strconv.Itoa(i)]
-		if s.Refused == 0 && s.Confirmed == core.Never && wire.TextSubscribeViolation([]byte(s.Subject), []byte(s.Queue)) == text {
+		if s.Refused == 0 && s.Removed == 0 && s.Confirmed == core.Never && wire.TextSubscribeViolation([]byte(s.Subject), []byte(s.Queue)) == text {
 			s.Refused = now
 			c.drop(s)
 			return

@@ -49,9 +49,10 @@ func newJournalPlan(rnd *rand.Rand, profile Profile) *JournalPlan {
 // DiskFaultNames lists what a disk may do.
 func DiskFaultNames() []string {
 	var names []string
-	for f := storage.FaultPowerLoss; f <= storage.FaultHung; f++ {
+	for f := storage.FaultPowerLoss; f <= storage.FaultMisdirected; f++ {
 		names = append(names, "disk: "+f.String())
 	}
+	names = append(names, "disk: "+storage.FaultHung.String())
 	return names
 }
 
@@ -72,8 +73,7 @@ type journalLoad struct {
 	ids     uint64
 	opening bool
 	stopped bool  // no more appends
-	flipped int64 // the bit that is spoiled, or -1
-	reads   uint64
+	good    *storage.Image // the disk before it was spoiled, until it opens again
 
 	appends, acks, lives, closes, damages, reported int
 }
@@ -82,7 +82,7 @@ func (w *World) startJournal() {
 	if w.plan.Journal == nil {
 		return
 	}
-	l := &journalLoad{w: w, plan: *w.plan.Journal, disk: storage.NewSimDisk(w.sim, storeHost), rnd: w.sim.Rand("journal"), flipped: -1}
+	l := &journalLoad{w: w, plan: *w.plan.Journal, disk: storage.NewSimDisk(w.sim, storeHost), rnd: w.sim.Rand("journal")}
 	w.journal = l
 	l.disk.SetFaults(l.plan.Faults)
 	l.disk.Hook = l.mayCrash
@@ -119,7 +119,6 @@ func (l *journalLoad) open() {
 	life := l.life
 	l.opening, l.journal = true, nil
 	l.model.Opening()
-	l.reads = l.disk.Count(storage.FaultReadError) + l.disk.Count(storage.FaultBadSector)
 	storage.OpenJournal(l.fs, l.strand, journalFile, func(seq uint64, payload []byte) {
 		id, intact := readPayload(payload)
 		if !intact {
@@ -135,17 +134,16 @@ func (l *journalLoad) open() {
 
 func (l *journalLoad) opened(j *storage.Journal, err error) {
 	l.opening = false
-	l.w.trace.Notef(clock.LevelInfo, storeHost, "life %d opened %d records of %d vouched for, %v, spoiled bit %d", l.lives, l.model.Replays(), l.model.Acked(), err, l.flipped)
+	l.w.trace.Notef(clock.LevelInfo, storeHost, "life %d opened %d records of %d vouched for, spoiled %v: %v", l.lives, l.model.Replays(), l.model.Acked(), l.good != nil, err)
 	var damage *storage.DamageError
 	switch {
 	case err == nil:
-		l.journal, l.flipped = j, -1
+		l.journal, l.good = j, nil
 		l.model.Opened(j.Next())
 		l.timer.Reset(0)
-	case errors.As(err, &damage) && l.flipped >= 0:
+	case errors.As(err, &damage) && l.good != nil:
 		l.reported++
 		l.mend()
-		l.again()
 	case errors.As(err, &damage) && l.unreadable():
 		l.w.note(clock.LevelInfo, "the journal cannot be read any more: %v", err)
 	case errors.As(err, &damage):
@@ -227,22 +225,40 @@ func (l *journalLoad) close(j *storage.Journal) {
 	})
 }
 
-// spoil flips one bit of what is durable.
+// witnessSize is the length of what a closed journal ends with. Where it is spoiled
+// along with what is before it, nothing tells damage from a torn tail.
+const witnessSize = 56
+
+// spoil damages what is durable: a bit anywhere, or a sector before the witness.
 func (l *journalLoad) spoil(size int64) {
-	bit := l.rnd.Int64N(size * 8)
-	if l.disk.FlipBit(journalFile, bit) {
-		l.damages++
-		l.flipped = bit
-		l.w.trace.Notef(clock.LevelFault, storeHost, "bit %d of %d bytes spoiled", bit, size)
-		l.model.Damaged()
+	l.good = l.disk.Snapshot()
+	sectors := (size - witnessSize) / 512
+	done := false
+	switch kind := l.rnd.IntN(6); {
+	case kind < 3 || sectors < 2:
+		done = l.disk.FlipBit(journalFile, l.rnd.Int64N(size*8))
+	case kind == 3:
+		done = l.disk.Misdirect(journalFile, l.rnd.Int64N(sectors), l.rnd.Int64N(sectors))
+	default:
+		done = l.disk.RotSector(journalFile, l.rnd.Int64N(sectors), storage.Rot(l.rnd.IntN(3)))
 	}
+	if !done {
+		l.good = nil
+		return
+	}
+	l.damages++
+	l.model.Damaged()
 }
 
-// mend flips it back, as an operator with a good copy would.
+// mend puts the disk back as it was before it was spoiled, as an operator with a
+// good copy would, and begins a new life.
 func (l *journalLoad) mend() {
-	l.disk.FlipBit(journalFile, l.flipped)
-	l.flipped = -1
+	l.life++
+	l.clock.Kill()
+	l.disk.Restore(l.good)
+	l.good = nil
 	l.model.Mended()
+	l.w.sim.After(10*time.Millisecond, nil, clock.KindFault, l.begin)
 }
 
 func (l *journalLoad) take() {
@@ -269,7 +285,7 @@ func (w *World) stopJournal(advance func(time.Duration)) {
 	}
 	l.begin()
 	advance(5 * time.Second)
-	if l.journal == nil && l.flipped < 0 && !l.unreadable() {
+	if l.journal == nil && !l.unreadable() {
 		w.violate(core.StorePrefix, "journal: it does not open on a healthy disk")
 	}
 }

@@ -62,12 +62,21 @@ func (c *Client) act() {
 		}
 	case n < 99:
 		c.ping()
+	case c.rnd.IntN(4) > 0:
+		c.flood()
 	default:
-		if c.rnd.IntN(4) == 0 {
-			c.send()
-			c.conn.Close(nil)
-			c.state = clientDown
-		}
+		c.send()
+		c.conn.Close(nil)
+		c.state = clientDown
+	}
+}
+
+// flood publishes much at once on one subject: more than one piece of what the
+// server hands over takes.
+func (c *Client) flood() {
+	subject := pick(c.rnd, publishSubjects, c.account)
+	for range 20 + c.rnd.IntN(100) {
+		c.publish(subject, "", 200+c.rnd.IntN(1000), 0)
 	}
 }
 

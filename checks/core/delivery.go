@@ -63,7 +63,7 @@ func (j *judge) ended(d *Delivery, s *Sub, p *Publish) bool {
 
 // reached judges whether a message could come this way.
 func (j *judge) reached(d *Delivery, s *Sub, p *Publish) bool {
-	from, to := j.accountOf(p.Conn), j.accountOf(s.Conn)
+	from, to := p.Conn.Account, s.Conn.Account
 	if p.Answers != 0 {
 		return j.answerReached(d, s, p)
 	}
@@ -87,8 +87,8 @@ func (j *judge) reached(d *Delivery, s *Sub, p *Publish) bool {
 // border: it belongs on the request's reply subject, in the requester's account.
 func (j *judge) answerReached(d *Delivery, s *Sub, p *Publish) bool {
 	request := j.pubs[p.Answers]
-	from, to := j.accountOf(p.Conn), j.accountOf(s.Conn)
-	home := j.accountOf(request.Conn)
+	from, to := p.Conn.Account, s.Conn.Account
+	home := request.Conn.Account
 	switch {
 	case to == from && Matches(s.Subject, p.Subject) && d.Subject == p.Subject: // heard where it was published
 	case to != home:
@@ -104,28 +104,26 @@ func (j *judge) answerReached(d *Delivery, s *Sub, p *Publish) bool {
 // permitted judges a delivery by the permissions of both sides.
 func (j *judge) permitted(d *Delivery, s *Sub, p *Publish) {
 	if p.Answers == 0 {
-		subject := j.h.World.account(j.accountOf(p.Conn)).Mapped(p.Subject)
+		subject := j.h.World.account(p.Conn.Account).Mapped(p.Subject)
 		pub := j.versions(p.Conn, p.Sent, min(p.Done, d.At), func(v *Permissions) bool { return v.MayPublish(subject) })
 		if !pub.any {
 			j.report(Perms, d.At, "%s received %s, whose publisher may not publish it", s, p)
 			return
 		}
 	}
-	denied := j.versions(s.Conn, p.Sent, d.At, func(v *Permissions) bool { return v.Denies(d.Subject) })
-	if denied.all {
-		j.report(Perms, d.At, "%s received %s on %q, which it may not", s, p, d.Subject)
-		return
-	}
 	// It may have passed while it was permitted; what was sent after that is over may not.
-	now := j.versions(s.Conn, p.Sent, d.At, func(v *Permissions) bool { return v.MaySubscribe(s.Subject) })
-	if now.any {
+	may := func(v *Permissions) bool { return v.MaySubscribe(s.Subject) }
+	if !j.versions(s.Conn, p.Sent, d.At, may).any {
+		name := Perms
+		if j.versions(s.Conn, s.Sent, min(s.Confirmed, p.Sent), may).any {
+			name = Reload
+		}
+		j.report(name, d.At, "%s received %s, and may not be subscribed any more", s, p)
 		return
 	}
-	name := Perms
-	if j.versions(s.Conn, s.Sent, min(s.Confirmed, p.Sent), func(v *Permissions) bool { return v.MaySubscribe(s.Subject) }).any {
-		name = Reload
+	if j.versions(s.Conn, p.Sent, d.At, func(v *Permissions) bool { return v.Denies(d.Subject) }).all {
+		j.report(Perms, d.At, "%s received %s on %q, which it may not", s, p, d.Subject)
 	}
-	j.report(name, d.At, "%s received %s, and may not be subscribed any more", s, p)
 }
 
 // order demands that each subscription hears a connection's messages in the
@@ -162,7 +160,7 @@ func (j *judge) queues() {
 		if s == nil || s.Queue == "" || d.ID == 0 {
 			continue
 		}
-		g := group{d.ID, j.accountOf(s.Conn), s.Queue}
+		g := group{d.ID, s.Conn.Account, s.Queue}
 		if other := taken[g]; other != nil && other != s {
 			j.report(QueueOne, d.At, "message %d reached both %s and %s", d.ID, other, s)
 		}

@@ -50,10 +50,11 @@ const (
 
 // Conn is one connection of a client, from its dial to its end.
 type Conn struct {
-	ID     int
-	Client string
-	User   string
-	Epoch  int // of the server process that accepted it
+	ID      int
+	Client  string
+	User    string
+	Account string // of the user
+	Epoch   int    // of the server process that accepted it
 
 	Echo, NoResponders, Headers bool
 
@@ -156,6 +157,7 @@ type judge struct {
 	subs  map[subKey]*Sub
 	pubs  map[uint64]*Publish
 	users map[string]*User
+	sent  map[*Conn][]*Publish // in order
 	// got has the deliveries of each subscription by message.
 	got    map[*Sub]map[uint64]*Delivery
 	count  map[*Sub]int
@@ -189,13 +191,14 @@ func newJudge(h *History) *judge {
 	j := &judge{
 		h: h, subs: make(map[subKey]*Sub, len(h.Subs)), pubs: make(map[uint64]*Publish, len(h.Pubs)),
 		users: make(map[string]*User), got: make(map[*Sub]map[uint64]*Delivery), count: make(map[*Sub]int),
-		byPub: make(map[uint64][]*Sub), routes: make(map[routeKey]route),
+		byPub: make(map[uint64][]*Sub), routes: make(map[routeKey]route), sent: make(map[*Conn][]*Publish),
 	}
 	for _, s := range h.Subs {
 		j.subs[subKey{s.Conn, s.SID}] = s
 	}
 	for _, p := range h.Pubs {
 		j.pubs[p.ID] = p
+		j.sent[p.Conn] = append(j.sent[p.Conn], p)
 	}
 	for i := range h.World.Users {
 		j.users[h.World.Users[i].Name] = &h.World.Users[i]

@@ -35,7 +35,7 @@ func (j *judge) must(p *Publish, s *Sub, r route) bool {
 
 // mustPublish tells whether nothing that may be in force forbids the publish.
 func (j *judge) mustPublish(p *Publish) bool {
-	subject := j.h.World.account(j.accountOf(p.Conn)).Mapped(p.Subject)
+	subject := j.h.World.account(p.Conn.Account).Mapped(p.Subject)
 	return j.versions(p.Conn, p.Sent, p.Done, func(v *Permissions) bool { return v.MayPublish(subject) }).all
 }
 
@@ -84,31 +84,38 @@ func (j *judge) groupLosses(t *table) {
 		if s.Queue == "" || j.refusedSub(s) {
 			continue
 		}
-		k := key{j.accountOf(s.Conn), s.Queue}
+		k := key{s.Conn.Account, s.Queue}
 		if groups[k] == nil {
 			order = append(order, k)
 		}
 		groups[k] = append(groups[k], s)
 	}
 	for _, k := range order {
+		members := make([]member, len(groups[k]))
+		for i, s := range groups[k] {
+			members[i] = member{s, t.row(j, s)}
+		}
 		for i, p := range j.h.Pubs {
-			if p.Done != Never {
-				j.groupLoss(t, i, p, groups[k])
+			if p.Done != Never && p.Answers == 0 {
+				j.groupLoss(p, t.class[i], members)
 			}
 		}
 	}
 }
 
-func (j *judge) groupLoss(t *table, i int, p *Publish, members []*Sub) {
+// member of a queue group, with the ways to it.
+type member struct {
+	*Sub
+	row []route
+}
+
+func (j *judge) groupLoss(p *Publish, class int, members []member) {
 	var owed *Sub
 	last := Stamp(0)
-	for _, s := range members {
-		if !j.possible(p, s) {
-			continue
-		}
-		r := t.row(j, s)[t.class[i]]
+	for _, m := range members {
+		s, r := m.Sub, m.row[class]
 		switch {
-		case r.subject == "":
+		case r.subject == "" || !j.possible(p, s):
 		case j.got[s][p.ID] != nil, s.Max > 0, !j.must(p, s, r):
 			return
 		default:
@@ -140,15 +147,23 @@ type table struct {
 	rows  map[rowKey][]route
 }
 
+// noClass is that of messages which are not judged by it.
+const noClass = 0
+
 type classKey struct{ account, subject string }
 
 type rowKey struct{ account, pattern string }
 
 func (j *judge) table() *table {
 	t := &table{class: make([]int, len(j.h.Pubs)), rows: make(map[rowKey][]route)}
-	known := make(map[classKey]int)
+	known := map[classKey]int{{}: noClass}
+	t.from = append(t.from, classKey{}) // that nobody reaches
 	for i, p := range j.h.Pubs {
-		k := classKey{j.accountOf(p.Conn), p.Subject}
+		if p.Answers != 0 { // each has a subject of its own, and is judged with its request
+			t.class[i] = noClass
+			continue
+		}
+		k := classKey{p.Conn.Account, p.Subject}
 		c, ok := known[k]
 		if !ok {
 			c = len(t.from)
@@ -161,10 +176,10 @@ func (j *judge) table() *table {
 }
 
 func (t *table) row(j *judge, s *Sub) []route {
-	k := rowKey{j.accountOf(s.Conn), s.Subject}
+	k := rowKey{s.Conn.Account, s.Subject}
 	r := t.rows[k]
 	if r == nil {
-		r = make([]route, len(t.from)+1)
+		r = make([]route, len(t.from))
 		for i, from := range t.from {
 			r[i] = j.h.World.findRoute(from.account, from.subject, k.account, k.pattern)
 		}

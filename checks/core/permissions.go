@@ -1,5 +1,7 @@
 package core
 
+import "sort"
+
 // subscriptions judges the answers to SUB, and removals, by the permissions.
 func (j *judge) subscriptions() {
 	for _, s := range j.h.Subs {
@@ -60,10 +62,15 @@ func (j *judge) notices() {
 // refusedPublish demands a publish that was refused rightly. Answers to requests are
 // permitted by what was received, which is not judged here.
 func (j *judge) refusedPublish(n *Notice) {
-	acc := j.h.World.account(j.accountOf(n.Conn))
+	acc := j.h.World.account(n.Conn.Account)
 	from := Stamp(0)
-	for _, p := range j.h.Pubs {
-		if p.Conn == n.Conn && p.Sent < n.At && p.Done > n.At && acc.Mapped(p.Subject) == n.Subject {
+	sent := j.sent[n.Conn]
+	open := sort.Search(len(sent), func(i int) bool { return sent[i].Done > n.At }) // those before were answered
+	for _, p := range sent[open:] {
+		if p.Sent > n.At {
+			break
+		}
+		if acc.Mapped(p.Subject) == n.Subject {
 			if p.Answers != 0 {
 				return
 			}

@@ -45,7 +45,7 @@ func (j *judge) toldRight(p *Publish, d *Delivery) {
 		return
 	}
 	for _, s := range j.h.Subs {
-		r := j.routeOf(j.accountOf(p.Conn), p.Subject, j.accountOf(s.Conn), s.Subject)
+		r := j.routeOf(p.Conn.Account, p.Subject, s.Conn.Account, s.Subject)
 		if s.Max == 0 && s.Queue == "" && !j.refusedSub(s) && j.must(p, s, r) {
 			j.report(Exact, d.At, "%s was told that nobody listens, and %s does", p, s)
 			return
@@ -69,12 +69,12 @@ func (j *judge) nobody(p *Publish) bool {
 	if len(j.byPub[p.ID]) > 0 {
 		return false
 	}
-	from := j.accountOf(p.Conn)
+	from := p.Conn.Account
 	for _, s := range j.h.Subs {
 		if !j.possible(p, s) || p.Conn == s.Conn && !s.Conn.Echo {
 			continue
 		}
-		if j.routeOf(from, p.Subject, j.accountOf(s.Conn), s.Subject).subject != "" {
+		if j.routeOf(from, p.Subject, s.Conn.Account, s.Subject).subject != "" {
 			return false
 		}
 	}

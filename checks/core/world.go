@@ -195,14 +195,6 @@ func (w *World) crosses(from, to string) bool {
 	return false
 }
 
-// accountOf is the account of a connection.
-func (j *judge) accountOf(c *Conn) string {
-	if u := j.users[c.User]; u != nil {
-		return u.Account
-	}
-	return ""
-}
-
 // verdict sums up what several versions of permissions say.
 type verdict struct{ any, all bool }
 

@@ -1,9 +1,10 @@
-//lockstep:exempt reads the tree's source files
 // Package mutants holds faults to plant: small patches that break the server or
 // the disk journal as a careless change would, each with the invariant that the
 // simulation must see broken. They are data: where a text is replaced, and by what;
 // a text that is not there once means that the patch no longer applies. The
 // package only reads files; building and running is its command's business.
+//
+//lockstep:exempt reads the tree's source files
 package mutants
 
 import (
@@ -81,7 +82,8 @@ var All = []Mutant{
 	{"unknown-sid", core.CrashFree, "calm", subs, []Edit{{
 		"	if sub != nil && int64(op.Max) > sub.Delivered {", "	if int64(op.Max) > sub.Delivered {"}}},
 	{"ack-before-sync", core.StorePrefix, "disk", journal, []Edit{{
-		"	j.file.Sync(j.strand, j.syncedTask)\n", "	j.file.WriteOut(j.strand, j.syncedTask)\n"}}},
+		"	j.file.Sync(j.strand, j.syncedTask)\n",
+		"	for _, w := range j.flying {\n		w.done(w.seq, nil)\n	}\n	j.flying = j.flying[:0]\n	j.file.Sync(j.strand, j.syncedTask)\n"}}},
 	{"damage-taken-for-torn", core.StoreTorn, "disk", recovery, []Edit{{
 		"		if h.durable > r.pos {\n", "		if h.durable > r.size {\n"}}},
 	{"fence-forgotten", core.StoreFence, "disk", journal, []Edit{{

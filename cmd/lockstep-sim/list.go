@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
 	"github.com/lockstepmq/lockstep/checks/core"
@@ -22,16 +23,17 @@ func listCommand() *cobra.Command {
 			t.Render()
 			t = newTable(cmd.OutOrStdout())
 			t.AppendHeader(table.Row{"faults"})
-			for _, f := range [][]string{sim.FaultNames(), sim.DiskFaultNames()} {
+			for _, f := range [...][]string{sim.FaultNames(), sim.DiskFaultNames(), {"hostile clients: " + strings.Join(sim.MisdeedNames(), ", ")}} {
 				t.AppendRow(table.Row{strings.Join(f, ", ")})
 			}
-			t.SetColumnConfigs([]table.ColumnConfig{{Number: 1, WidthMax: 100}})
+			t.SetColumnConfigs([]table.ColumnConfig{{Number: 1, WidthMax: 100, WidthMaxEnforcer: text.WrapSoft}})
 			t.Render()
 			t = newTable(cmd.OutOrStdout())
 			t.AppendHeader(table.Row{"invariant", "what must hold"})
 			for _, i := range core.Invariants() {
 				t.AppendRow(table.Row{i.Name, i.About})
 			}
+			t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, WidthMax: 90, WidthMaxEnforcer: text.WrapSoft}})
 			t.Render()
 			return nil
 		},

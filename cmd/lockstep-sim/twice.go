@@ -109,17 +109,23 @@ func inProcess(which int, seed uint64, profile sim.Profile) (*sim.Result, error)
 }
 
 // firstDifference prints the first line in which the finest traces of both
-// processes differ, with what came before.
+// processes differ.
 func firstDifference(out io.Writer, seed uint64, profile sim.Profile) error {
-	var lines [2][][]byte
-	for i := range lines {
-		text, err := again(i, "run", "--trace=task", "--seed", strconv.FormatUint(seed, 10), "--profile", string(profile))
+	var traces [2][]byte
+	for i := range traces {
+		var err error
+		traces[i], err = again(i, "run", "--trace=task", "--seed", strconv.FormatUint(seed, 10), "--profile", string(profile))
 		if err != nil {
 			return err
 		}
-		lines[i] = bytes.Split(text, []byte("\n"))
 	}
-	a, b := lines[0], lines[1]
+	printDifference(out, traces)
+	return nil
+}
+
+// printDifference prints the first lines that differ, with what came before.
+func printDifference(out io.Writer, traces [2][]byte) {
+	a, b := bytes.Split(traces[0], []byte("\n")), bytes.Split(traces[1], []byte("\n"))
 	for i := range min(len(a), len(b)) {
 		if bytes.Equal(a[i], b[i]) {
 			continue
@@ -128,8 +134,7 @@ func firstDifference(out io.Writer, seed uint64, profile sim.Profile) error {
 			fmt.Fprintf(out, "  %s\n", line)
 		}
 		fmt.Fprintf(out, "- %s\n+ %s\n", a[i], b[i])
-		return nil
+		return
 	}
 	fmt.Fprintln(out, "the printed traces are equal; what differs has no line of its own")
-	return nil
 }

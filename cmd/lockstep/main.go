@@ -47,7 +47,7 @@ func run(args []string) error {
 		return err
 	}
 	if !o.NoSigs {
-		go obey(s)
+		go obey(s, signals())
 	}
 	if err := s.TryStart(); err != nil {
 		s.Logger().Fatalf("%v", err)

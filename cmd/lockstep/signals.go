@@ -26,11 +26,17 @@ var commands = map[string]syscall.Signal{
 	"reload": syscall.SIGHUP,
 }
 
-// obey carries out the signals that the process receives, as long as it lives.
-func obey(s *server.Server) {
+// signals starts to take the process's signals. It is called before the server
+// starts: who has seen that the server is ready may signal it.
+func signals() <-chan os.Signal {
 	c := make(chan os.Signal, 8)
 	signal.Notify(c, syscall.SIGINT, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGHUP)
-	for sig := range c {
+	return c
+}
+
+// obey carries out the signals that the process receives, as long as it lives.
+func obey(s *server.Server, received <-chan os.Signal) {
+	for sig := range received {
 		s.Logger().Noticef("Trapped %q signal", sig)
 		switch sig {
 		case syscall.SIGINT:

@@ -32,8 +32,6 @@ type Subscription struct {
 	Max       int64 // auto-unsubscribe after that many; 0 is none
 	limited   atomic.Bool
 	closed    atomic.Bool
-	// Filtered: deliveries must be checked against the owner's denied subjects.
-	Filtered bool
 }
 
 // Shadow ties a subscription in the exporting account to its origin.

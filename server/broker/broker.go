@@ -159,16 +159,18 @@ func (b *Broker) accept(conn netsim.Conn) *Client {
 	}
 	c.strand = b.clock.NewStrand(clientStrandName(c.id))
 	c.timer = c.strand.NewTimer(c.deadline)
-	c.host, c.port = splitAddress(conn.RemoteAddr())
+	var peer endpoint
+	peer.host, peer.port = splitAddress(conn.RemoteAddr())
+	c.peer.Store(&peer)
 	o := b.options()
 	conn.SetWriteDeadline(o.WriteDeadline, o.WriteTimeout == config.WriteTimeoutPolicyRetry)
 	b.stats.Total.Add(1)
 	b.mu.Lock()
 	full := b.live >= max(o.MaxConn, 0)
 	down := b.down
-	b.clients[c.id] = c
 	b.live++
 	b.mu.Unlock()
+	table := b.table()
 	b.log.Debugf("%s - Client connection created", c)
 	switch {
 	case down:
@@ -182,8 +184,24 @@ func (b *Broker) accept(conn netsim.Conn) *Client {
 	default:
 		c.begin()
 	}
+	b.admit(c, table)
 	conn.Start(c.strand, c)
 	return c
+}
+
+// admit makes a connection known to other strands, now that its beginning is over,
+// and makes up for what they meanwhile told all the others.
+func (b *Broker) admit(c *Client, began *auth.Table) {
+	b.mu.Lock()
+	b.clients[c.id] = c
+	down := b.down
+	b.mu.Unlock()
+	if b.table() != began {
+		c.strand.Post(func() { c.reloaded(nil, true) })
+	}
+	if down {
+		c.Disconnect(ServerShutdown, "")
+	}
 }
 
 // connectionClosed takes a connection off the books of the living.
@@ -196,6 +214,7 @@ func (b *Broker) connectionClosed(c *Client, why Reason, err error) {
 		c.acc.RemoveConnection()
 	}
 	state := c.State(true)
+	c.detach(state.Subs)
 	state.Stop, state.Reason = b.clock.Now(), why
 	b.mu.Lock()
 	b.live--

@@ -35,8 +35,7 @@ type Client struct {
 	strand clock.Strand
 	timer  clock.Timer
 	start  time.Time
-	host   string // peer address; the PROXY header may replace it before CONNECT
-	port   int
+	peer   atomic.Pointer[endpoint] // the PROXY header may replace it before CONNECT
 
 	phase     phase
 	active    bool // an operation that counts as activity came in this read
@@ -50,6 +49,8 @@ type Client struct {
 	tlsFirst  bool
 	noResp    bool // wants 503 for requests that nobody receives
 	authAsked bool // the server asked for credentials when the connection came
+	implicit  bool // became no_auth_user with its first operation
+	known     bool // the table of users had its name when it authenticated
 
 	parser    wire.Parser
 	connect   *wire.Connect // nil until CONNECT
@@ -59,7 +60,6 @@ type Client struct {
 	publishes *perm.Set // what restricts publishing; nil when nothing does
 	pub       perm.PubCache
 	subsMax   int64 // -1 is unlimited
-	alerted   bool  // over a limit that was applied later
 
 	// Deadlines on the monotonic clock; 0 is none. One timer serves them all.
 	now      time.Duration // of the present task
@@ -110,6 +110,7 @@ type receiver struct {
 	headers atomic.Bool   // understands headers
 	permits atomic.Bool   // replies is set
 	stalled atomic.Bool   // over 75% of max_pending, where producers are not stalled
+	filters atomic.Bool   // some subscription overlaps what is denied: deliveries are checked
 }
 
 // Ident is what a connection said of itself and what the server made of it:
@@ -341,6 +342,9 @@ func (c *Client) Closed(err error) {
 		s.reset(&c.b.buffers)
 	}
 	c.touched = nil
+	c.out.mu.Lock()
+	c.out.closed = true // what is counted now is final
+	c.out.mu.Unlock()
 	c.b.connectionClosed(c, Reason(c.why.Load()), err)
 	c.dropSubs()
 	c.forgetRoutes()
@@ -352,6 +356,7 @@ func (c *Client) Closed(err error) {
 func (c *Client) endBatch() {
 	c.flushStages()
 	c.conn.Flush()
+	c.overflow()
 	if c.active {
 		c.active = false
 		c.last.Store(int64(c.now))
@@ -359,6 +364,14 @@ func (c *Client) endBatch() {
 	c.count()
 	if c.stall != nil {
 		c.waitForSlow()
+	}
+}
+
+// overflow ends a connection that asks more than it reads: answers are queued
+// like messages, and count like them.
+func (c *Client) overflow() {
+	if c.phase != phaseClosed && int64(c.conn.Buffered()) > c.b.options().MaxPending {
+		c.slowConsumer()
 	}
 }
 

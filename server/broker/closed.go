@@ -40,11 +40,13 @@ type ConnState struct {
 // State describes the connection; with subs, its subscriptions too. Any strand.
 func (c *Client) State(subs bool) ConnState {
 	s := ConnState{
-		ID: c.id, Host: c.host, Port: c.port, Start: c.start, Pending: c.conn.Buffered(),
+		ID: c.id, Start: c.start, Pending: c.conn.Buffered(),
 		RTT: time.Duration(c.rtt.Load()), InMsgs: c.in.Msgs.Load(), InBytes: c.in.Bytes.Load(),
 		Stalls: c.stalls.Load(), Ident: c.ident.Load(), Account: c.account(), TLS: c.conn.TLS(),
 		Reason: Reason(c.why.Load()),
 	}
+	peer := c.peer.Load()
+	s.Host, s.Port = peer.host, peer.port
 	s.TLSFirst = s.TLS != nil && c.b.options().TLSHandshakeFirst
 	now := c.b.clock.Now()
 	s.Uptime = now.Sub(c.start)
@@ -63,6 +65,16 @@ func (c *Client) State(subs bool) ConnState {
 		s.Subs = c.Subscriptions()
 	}
 	return s
+}
+
+// detach puts copies in the place of subscriptions that are remembered: they lead
+// to no connection, which would be kept with them.
+func (c *Client) detach(subs []*account.Subscription) {
+	for i, sub := range subs {
+		n := &account.Subscription{Subject: sub.Subject, Queue: sub.Queue, SID: sub.SID}
+		n.Delivered, n.Max = c.Delivered(sub)
+		subs[i] = n
+	}
 }
 
 // closedRing keeps the last connections that ended.

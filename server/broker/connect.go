@@ -31,7 +31,7 @@ func (c *Client) processConnect(arg []byte) {
 		return
 	}
 	c.connect = &next
-	if again {
+	if again || c.implicit {
 		c.settle()
 		for _, s := range c.listSubs() {
 			c.removeSub(s)
@@ -56,7 +56,7 @@ func (c *Client) processConnect(arg []byte) {
 		return
 	}
 	c.authAt = 0
-	c.connected, c.ponged = true, false
+	c.connected = true
 	c.firstPing()
 	c.arm()
 	c.acknowledge()
@@ -72,7 +72,7 @@ func (c *Client) implicitUser() bool {
 	ok := c.authenticate()
 	c.connect = nil
 	if ok {
-		c.connected, c.authAt = true, 0
+		c.connected, c.implicit, c.authAt = true, true, 0
 	}
 	return ok
 }
@@ -88,6 +88,7 @@ func (c *Client) authenticate() bool {
 		return false
 	}
 	c.warn(id.Warning)
+	c.known = c.b.table().Knows(id.Name, id.Nkey)
 	return c.bind(id)
 }
 
@@ -107,7 +108,7 @@ func (c *Client) authViolation(err error) {
 		if refused.Reason != "" {
 			c.b.log.Debugf("%s - %s", c, refused.Reason)
 		}
-		c.remember(refused)
+		c.remember(refused, "")
 	}
 	c.b.log.Errorf("%s - %v", c, err)
 	c.fail(wire.TextAuthViolation, reason)
@@ -120,10 +121,11 @@ func (c *Client) warn(text string) {
 	}
 }
 
-// remember keeps who a refused client claimed to be, for monitoring.
-func (c *Client) remember(refused *auth.Error) {
-	denied := &Ident{User: refused.Name, Kind: "Client", ProxyKey: refused.ProxyKey}
-	if prior := c.ident.Load(); prior != nil {
+// remember keeps who a refused client claimed to be, for monitoring, and the account
+// that was full, if that was why.
+func (c *Client) remember(refused *auth.Error, full string) {
+	denied := &Ident{User: refused.Name, Account: full, Kind: "Client", ProxyKey: refused.ProxyKey}
+	if prior := c.ident.Load(); prior != nil && full == "" {
 		denied.Account, denied.Perms = prior.Account, prior.Perms
 		if denied.ProxyKey == "" {
 			denied.ProxyKey = prior.ProxyKey
@@ -143,6 +145,7 @@ func (c *Client) bind(id auth.Identity) bool {
 	}
 	if c.acc != acc {
 		if !acc.AddConnection() {
+			c.remember(&auth.Error{Name: id.Name, ProxyKey: id.ProxyKey}, acc.Name)
 			c.b.log.Errorf("%s - maximum account active connections exceeded", c)
 			c.fail(wire.TextMaxAccountConnections, MaxAccountConnectionsExceeded)
 			return false
@@ -229,6 +232,7 @@ func (c *Client) sendInfoWith(afterConnect, lame bool) {
 	info.LameDuck = lame
 	if afterConnect {
 		info.ConnectInfo = true
+		info.AuthRequired = c.b.AuthRequired()
 		info.RemoteAccount = c.account()
 		info.IsSystemAccount = c.isSystem()
 		info.MaxPayload = c.parser.MaxPayload

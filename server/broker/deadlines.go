@@ -129,7 +129,7 @@ func (c *Client) ping() {
 	if c.b.log.Trace() {
 		c.traceOut("PONG", nil)
 	}
-	if c.ponged || !c.connected {
+	if c.ponged || !c.connected || c.connect == nil && !c.implicit {
 		return
 	}
 	c.ponged = true

@@ -11,7 +11,8 @@ import (
 
 // RemoteAddress is where the client connects from, for authentication hooks.
 func (c *Client) RemoteAddress() net.Addr {
-	a, err := net.ResolveTCPAddr("tcp", net.JoinHostPort(c.host, strconv.Itoa(c.port)))
+	peer := c.peer.Load()
+	a, err := net.ResolveTCPAddr("tcp", net.JoinHostPort(peer.host, strconv.Itoa(peer.port)))
 	if err != nil { // an in-process pipe has no address
 		return &net.TCPAddr{}
 	}

@@ -47,12 +47,12 @@ func (b *Broker) info(c *Client) *wire.Info {
 	i := &wire.Info{
 		ServerID: b.identity.ServerID, ServerName: b.identity.ServerName, Version: b.identity.Version, Proto: 1,
 		GitCommit: b.identity.GitCommit, GoVersion: b.identity.GoVersion, Host: a.Host, Port: a.Port,
-		Headers: !o.NoHeaderSupport, AuthRequired: c.authAsked && b.table().NoAuthUser() == "",
+		Headers: !o.NoHeaderSupport, AuthRequired: c.authAsked && o.NoAuthUser == "",
 		MaxPayload: int64(o.MaxPayload), ClientID: c.id, Nonce: string(c.nonce), APILevel: apiLevel,
 		XKey: b.identity.XKey, LockstepVersion: b.identity.LockstepVersion,
 	}
 	if c.phase != phaseProxy {
-		i.ClientIP = c.host
+		i.ClientIP = c.peer.Load().host
 	}
 	if o.TLSConfig != nil {
 		i.TLSRequired = !o.AllowNonTLS && !c.conn.InProcess()
@@ -117,11 +117,12 @@ func splitAddress(addr string) (string, int) {
 
 // String is the connection as log lines name it.
 func (c *Client) String() string {
-	host := c.host
+	peer := c.peer.Load()
+	host := peer.host
 	if strings.Contains(host, ":") {
 		host = "[" + host + "]"
 	}
-	s := fmt.Sprintf("%s:%d - cid:%d", host, c.port, c.id)
+	s := fmt.Sprintf("%s:%d - cid:%d", host, peer.port, c.id)
 	id := c.ident.Load()
 	if id == nil {
 		return s

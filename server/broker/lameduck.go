@@ -99,6 +99,6 @@ func (c *Client) announceInfo() {
 	if c.phase == phaseClosed || !c.connected || !c.ponged || c.connect == nil || c.connect.Protocol < 1 {
 		return
 	}
-	c.sendInfo(true)
+	c.sendInfo(false)
 	c.conn.Flush()
 }

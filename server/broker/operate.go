@@ -14,7 +14,7 @@ func (c *Client) AnnounceLameDuck(answer func(bool)) {
 			return
 		}
 		c.now = c.b.clock.Monotonic()
-		c.sendInfoWith(true, true)
+		c.sendInfoWith(false, true)
 		c.conn.Flush()
 		answer(true)
 	})

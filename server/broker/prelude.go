@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/lockstepmq/lockstep/netsim"
+	"github.com/lockstepmq/lockstep/server/config"
 	"github.com/lockstepmq/lockstep/server/wire"
 )
 
@@ -130,6 +131,11 @@ func (c *Client) handshakeDone(err error) {
 		c.b.log.Errorf("%s - TLS handshake error: %v", c, err)
 		return
 	}
+	if !config.MatchesPinned(c.b.options().TLSPinnedCerts, c.conn.TLS()) {
+		c.b.log.Errorf("%s - TLS handshake error: certificate not pinned", c)
+		c.end(TLSHandshakeError)
+		return
+	}
 	c.now = c.b.clock.Monotonic()
 	c.beginClear()
 	c.arm()
@@ -176,7 +182,7 @@ func (c *Client) proxyHeader(p []byte) []byte {
 		return nil
 	}
 	if src.host != "" {
-		c.host, c.port = src.host, src.port
+		c.peer.Store(&src)
 	}
 	rest := c.held[n:]
 	c.held = nil

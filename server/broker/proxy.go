@@ -52,7 +52,7 @@ func parseProxyV1(p []byte) (src endpoint, n int, err error) {
 	if end+2 > proxyV1LineMax {
 		return src, 0, fmt.Errorf("version 1 line is longer than %d bytes", proxyV1LineMax)
 	}
-	f := strings.Split(string(p[:end]), " ")
+	f := strings.Fields(string(p[:end]))
 	if len(f) >= 2 && f[1] == "UNKNOWN" {
 		return src, end + 2, nil
 	}
@@ -107,13 +107,15 @@ func parseProxyV2(p []byte) (src endpoint, n int, err error) {
 		return src, -1, nil
 	}
 	block := p[proxyV2Fixed:n]
-	if command == 0 || family == 0 { // LOCAL, UNSPEC: the socket's address holds
+	if command == 0 { // LOCAL: the socket's address holds
 		return src, n, nil
 	}
 	if proto != 1 {
 		return src, 0, fmt.Errorf("version 2 transport %d is not STREAM", proto)
 	}
 	switch {
+	case family == 0: // UNSPEC: the socket's address holds, too
+		return src, n, nil
 	case family == 1 && size >= 12:
 		a, _ := netip.AddrFromSlice(block[:4])
 		return endpoint{a.String(), int(binary.BigEndian.Uint16(block[8:]))}, n, nil

@@ -44,6 +44,9 @@ func (c *Client) publish(op *wire.Op) {
 	}
 	if maps := acc.Graph().Mappings; maps != nil && !c.mapSubject(maps, &m) {
 		c.acknowledge()
+		if m.subject = nil; len(m.reply) > 0 && c.noResp { // lost on purpose; a requester need not wait
+			c.noResponders(&m)
+		}
 		return
 	}
 	if !c.mayPublish(&m) {

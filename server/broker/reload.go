@@ -29,6 +29,7 @@ func (b *Broker) Reload(o *config.Options) error {
 	for _, c := range clients {
 		c.strand.Post(func() { c.reloaded(changed, payload) })
 	}
+	b.shedAccounts(clients)
 	b.shed(clients, o.MaxConn)
 	return nil
 }
@@ -102,6 +103,22 @@ func (b *Broker) shed(clients []*Client, limit int) {
 	}
 }
 
+// shedAccounts closes the newest connections of accounts that now allow fewer.
+func (b *Broker) shedAccounts(clients []*Client) {
+	kept := map[*account.Account]int64{}
+	for _, c := range clients { // by id
+		acc := c.bound.Load()
+		if acc == nil {
+			continue
+		}
+		if limit := acc.Limits().Connections; limit >= 0 && kept[acc] >= limit {
+			c.Disconnect(MaxAccountConnectionsExceeded, wire.TextMaxAccountConnections)
+			continue
+		}
+		kept[acc]++
+	}
+}
+
 // errMoved: the user of a connection now belongs to another account, or is gone.
 var errMoved = errors.New("user changed account")
 
@@ -146,8 +163,13 @@ func (c *Client) reauthorize() bool {
 		return false
 	}
 	id, err := t.Authenticate(request)
+	if err == nil && c.known && !t.Required() { // users are gone altogether
+		c.b.log.Debugf("%s - %v", c, errMoved)
+		c.end(ClientClosed)
+		return false
+	}
 	if err != nil {
-		if prior := c.ident.Load(); prior != nil && !t.Knows(prior.User, prior.Nkey) && prior.User != "" {
+		if prior := c.ident.Load(); prior != nil && c.known && !t.Knows(prior.User, prior.Nkey) {
 			c.b.log.Debugf("%s - %v", c, errMoved)
 			c.end(ClientClosed)
 			return false
@@ -173,6 +195,7 @@ func (c *Client) reauthorize() bool {
 
 // recheckSubs removes subscriptions that are no longer permitted, and says so.
 func (c *Client) recheckSubs(p *perm.Set) {
+	some := false
 	for _, s := range c.listSubs() {
 		ok, filtered := true, false
 		if p != nil {
@@ -184,10 +207,9 @@ func (c *Client) recheckSubs(p *perm.Set) {
 			c.logRemoved(s)
 			continue
 		}
-		if filtered != s.Filtered {
-			c.replaceSub(s, filtered)
-		}
+		some = some || filtered
 	}
+	c.out.filters.Store(some)
 }
 
 // logRemoved says which subscription its user may no longer have.
@@ -201,21 +223,6 @@ func (c *Client) logRemoved(s *account.Subscription) {
 		kind = strings.ToUpper(kind[:1]) + kind[1:]
 	}
 	c.b.log.Noticef("Removed sub %q%s (sid %q) for %s %q - not authorized", s.Subject, queue, s.SID, kind, who)
-}
-
-// replaceSub puts a copy with another filter flag in a subscription's place: what
-// other strands read of a subscription never changes.
-func (c *Client) replaceSub(old *account.Subscription, filtered bool) {
-	c.out.mu.Lock()
-	next := &account.Subscription{
-		Owner: c, Subject: old.Subject, Queue: old.Queue, SID: old.SID, Filtered: filtered, Delivered: old.Delivered,
-	}
-	if old.Max > 0 {
-		next.SetMax(old.Max)
-	}
-	c.out.mu.Unlock()
-	c.addSub(next)
-	c.retire(old)
 }
 
 // renewShadows builds the subscriptions in exporting accounts anew.

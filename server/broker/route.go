@@ -35,7 +35,7 @@ type matched struct {
 type routeCache struct {
 	last    *matched // of the previous message
 	entries map[string]*matched
-	seen    []uint32 // hashes of subjects resolved once: only a repeated subject is kept
+	seen    []uint32   // hashes of subjects resolved once: only a repeated subject is kept
 	own     []*matched // of uncached look-ups, one for each account boundary that a message has crossed
 	depth   int
 	hits    int // of the present batch
@@ -210,7 +210,7 @@ func (c *Client) deliver(t *target, acc *account.Account, m *message) bool {
 	if sub.Closed() || c.b.options().NoFastProducerStall && to != c && to.out.stalled.Load() {
 		return false
 	}
-	if sub.Filtered && to.denies(sub, m.subject) {
+	if to.out.filters.Load() && to.denies(sub, c.localSubject(sub, m.subject)) {
 		return false
 	}
 	counted := sub.Limited()
@@ -253,6 +253,15 @@ func (c *Client) reserve(sub *account.Subscription, from *Client) bool {
 	return true
 }
 
+// localSubject is the subject under which the owner of sub sees a message.
+func (c *Client) localSubject(sub *account.Subscription, published []byte) []byte {
+	if sub.Shadow == nil {
+		return published
+	}
+	c.scratch = sub.Shadow.Import.AppendLocal(c.scratch[:0], published)
+	return c.scratch
+}
+
 // stageMessage encodes m for one receiver into this publisher's stage of it.
 func (c *Client) stageMessage(s *stage, sub *account.Subscription, m *message, counted bool) {
 	if !s.touched {
@@ -260,11 +269,7 @@ func (c *Client) stageMessage(s *stage, sub *account.Subscription, m *message, c
 		c.touched = append(c.touched, s)
 	}
 	to := s.to
-	subj := m.subject
-	if sub.Shadow != nil {
-		c.scratch = sub.Shadow.Import.AppendLocal(c.scratch[:0], subj)
-		subj = c.scratch
-	}
+	subj := c.localSubject(sub, m.subject)
 	payload, header := m.payload, m.header
 	if header > 0 && !to.out.headers.Load() {
 		payload, header = payload[header:], 0

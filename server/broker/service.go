@@ -113,7 +113,7 @@ func (c *Client) introduce(si *account.ServiceImport, from *account.Account, m *
 
 // describe fills in what a shared import tells about the requester.
 func (c *Client) describe(info *account.ClientInfo) {
-	info.Start, info.Host, info.ID = c.start, c.host, c.id
+	info.Start, info.Host, info.ID = c.start, c.peer.Load().host, c.id
 	info.Server, info.Kind, info.ClientType = c.b.identity.ServerName, "Client", "nats"
 	if id := c.ident.Load(); id != nil {
 		info.User, info.Name, info.Lang, info.Version = id.User, id.Connect.Name, id.Connect.Lang, id.Connect.Version

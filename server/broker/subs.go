@@ -42,7 +42,10 @@ func (c *Client) subscribe(op *wire.Op) {
 		c.sendError(wire.TextInvalidSubject)
 		return
 	}
-	sub := &account.Subscription{Owner: c, Subject: subj, Queue: queue, SID: string(op.SID), Filtered: filtered}
+	sub := &account.Subscription{Owner: c, Subject: subj, Queue: queue, SID: string(op.SID)}
+	if filtered {
+		c.out.filters.Store(true)
+	}
 	c.addSub(sub)
 	c.acknowledge()
 }
@@ -107,7 +110,7 @@ func (c *Client) addShadows(sub *account.Subscription) {
 		}
 		s := &account.Subscription{
 			Owner: c, Subject: there, Queue: sub.Queue, SID: sub.SID,
-			Shadow: &account.Shadow{Import: im, Origin: sub}, Filtered: sub.Filtered,
+			Shadow: &account.Shadow{Import: im, Origin: sub},
 		}
 		c.mustInsert(im.Account, s)
 		shadows = append(shadows, s)
@@ -173,17 +176,6 @@ func removeShadows(shadows []*account.Subscription) {
 	}
 }
 
-// retire takes a replaced subscription out; its successor holds the sid.
-func (c *Client) retire(old *account.Subscription) {
-	c.out.mu.Lock()
-	old.Close()
-	shadows := c.out.shadows[old]
-	delete(c.out.shadows, old)
-	c.out.mu.Unlock()
-	c.acc.Index().Remove(old.Subject, old.Queue, old)
-	removeShadows(shadows)
-}
-
 // listSubs is a copy of the subscriptions in the order of
 // their sids.
 func (c *Client) listSubs() []*account.Subscription {
@@ -200,9 +192,6 @@ func (c *Client) listSubs() []*account.Subscription {
 // dropSubs gives up all subscriptions of a closed connection, in steps, so that
 // a million of them keep nobody waiting.
 func (c *Client) dropSubs() {
-	c.out.mu.Lock()
-	c.out.closed = true
-	c.out.mu.Unlock()
 	d := &dropping{c: c, left: c.listSubs()}
 	d.step()
 }

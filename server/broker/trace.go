@@ -10,7 +10,8 @@ import (
 // traced tells whether this connection's protocol is shown: the system account
 // only with trace_verbose.
 func (c *Client) traced() bool {
-	return c.b.options().TraceVerbose || c.acc == nil || c.acc != c.b.SystemAccount()
+	acc := c.bound.Load() // deliveries are traced on the publisher's strand
+	return c.b.options().TraceVerbose || acc == nil || acc != c.b.SystemAccount()
 }
 
 func (c *Client) traceIn(verb string, arg []byte) {

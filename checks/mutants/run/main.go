@@ -1,9 +1,10 @@
-//lockstep:exempt builds programs and runs them
 // Command run plants each mutant in turn, builds the simulator with it, and demands
 // that the simulation finds it by the invariant that it names.
 //
 // Exit codes: 0 when all were found; 1 when one survived, no longer applies or
 // tripped another invariant; 2 when the command could not be carried out.
+//
+//lockstep:exempt builds programs and runs them
 package main
 
 import (
@@ -20,6 +21,7 @@ import (
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/lockstepmq/lockstep/checks/mutants"
 	"github.com/lockstepmq/lockstep/sim"
@@ -113,7 +115,7 @@ func print(list []*outcome) (failed int) {
 		}
 		t.AppendRow(table.Row{o.m.Name, o.m.Invariant, o.m.Profile, o.seeds, verdict})
 	}
-	t.SetColumnConfigs([]table.ColumnConfig{{Number: 5, WidthMax: 80}})
+	t.SetColumnConfigs([]table.ColumnConfig{{Number: 5, WidthMax: 80, WidthMaxEnforcer: text.WrapSoft}})
 	t.Render()
 	fmt.Printf("%d mutants, %d not found as they should be\n", len(list), failed)
 	return failed
