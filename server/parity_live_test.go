@@ -91,6 +91,8 @@ func TestReloadOfAccounts(t *testing.T) {
 
 	require.NoError(t, r.reload(users(`exports: [{stream: "s.>"}, {service: help}], mappings: {old: new}`,
 		`imports: [{stream: {account: A, subject: "s.>"}, prefix: in}, {service: {account: A, subject: help}}]`)))
+	require.NoError(t, a.Flush()) // each connection has taken it in
+	require.NoError(t, b.Flush())
 	require.NoError(t, a.Publish("s.1", nil))
 	m, err := sub.NextMsg(patience)
 	require.NoError(t, err)
@@ -104,6 +106,8 @@ func TestReloadOfAccounts(t *testing.T) {
 	require.Equal(t, "new", m.Subject)
 
 	require.NoError(t, r.reload(users("", "")))
+	require.NoError(t, a.Flush())
+	require.NoError(t, b.Flush())
 	require.NoError(t, a.Publish("s.2", nil))
 	require.NoError(t, a.Publish("old", nil))
 	require.NoError(t, a.Flush())

@@ -68,6 +68,7 @@ func (w *World) audit() {
 	}
 	w.compare("connections' subscriptions", want, have)
 	w.compare("accounts' interest", want, w.indexed(b))
+	w.recount(b)
 	w.note(clock.LevelFault, "audit: %d subscriptions compared", len(want))
 }
 
@@ -112,6 +113,30 @@ func (w *World) compare(what string, want, have []string) {
 	}
 }
 
+// recount compares what the server counted for each connection with what its client
+// sent and received.
+func (w *World) recount(b *broker.Broker) {
+	in, out := make(map[*core.Conn]int64), make(map[*core.Conn]int64)
+	for _, p := range w.rec.h.Pubs {
+		in[p.Conn]++
+	}
+	for _, d := range w.rec.h.Deliveries {
+		if d.Status == 0 {
+			out[d.Conn]++
+		}
+	}
+	for _, c := range w.clients {
+		peer := b.Client(c.id)
+		if peer == nil {
+			continue
+		}
+		if s := peer.State(false); s.InMsgs != in[c.c] || s.OutMsgs != out[c.c] {
+			w.violate(core.Health, "the server counts %d messages from %s and %d to it; it sent %d and received %d",
+				s.InMsgs, c.c, s.OutMsgs, in[c.c], out[c.c])
+		}
+	}
+}
+
 // watchBounds demands that no connection has more queued than it may.
 func (w *World) watchBounds() {
 	if w.process == nil {
@@ -120,6 +145,9 @@ func (w *World) watchBounds() {
 	for _, c := range w.process.server.Broker().Clients() {
 		if n := c.State(false).Pending; n > w.plan.MaxPending {
 			w.violate(core.Bound, "connection %d has %d bytes pending, above max_pending %d", c.ID(), n, w.plan.MaxPending)
+		}
+		if state := c.State(false); state.Account == garbageAccount && state.NumSubs > garbageSubsMax {
+			w.violate(core.Bound, "connection %d has %d subscriptions, above the account's limit of %d", c.ID(), state.NumSubs, garbageSubsMax)
 		}
 	}
 }

@@ -48,6 +48,10 @@ type Client struct {
 	open    []confirmation
 	seq     int
 	inbox   int
+	verbose bool
+	asked   int   // operations that a verbose connection has answered, one by one
+	told    int   // answers to them
+	due     []int // of asked, at each open PING
 	out     []byte
 	heard   time.Duration
 	id      uint64 // on the server
@@ -128,6 +132,7 @@ func (c *Client) dialed(rec *core.Conn, conn netsim.Conn, err error) {
 	c.w.rec.h.Conns = append(c.w.rec.h.Conns, rec)
 	c.conn, c.state, c.parser = conn, clientGreeting, wire.ClientParser{}
 	c.sid, c.seq, c.pings, c.open, c.live, c.id = 0, 0, nil, nil, nil, 0
+	c.asked, c.told, c.due = 0, 0, nil
 	c.subs = make(map[string]*liveSub)
 	c.heard = c.w.sim.Now()
 	conn.Start(c.strand, &session{c, rec})
@@ -207,6 +212,8 @@ func (c *Client) hear(op *wire.Op) {
 		c.out = append(c.out, "PONG\r\n"...)
 	case wire.VerbPong:
 		c.pong()
+	case wire.VerbOK:
+		c.told++
 	case wire.VerbMsg, wire.VerbHmsg:
 		c.message(op)
 	case wire.VerbErr:
@@ -224,8 +231,10 @@ func (c *Client) info(arg []byte) {
 		return
 	}
 	c.c.Epoch, c.id = c.w.epochs[info.ServerID], info.ClientID
+	c.verbose = c.rnd.IntN(5) == 0
+	c.asked++ // CONNECT
 	opts := wire.Connect{
-		Verbose: c.rnd.IntN(5) == 0, Pedantic: c.rnd.IntN(5) == 0, Echo: c.c.Echo, Headers: c.c.Headers,
+		Verbose: c.verbose, Pedantic: c.rnd.IntN(5) == 0, Echo: c.c.Echo, Headers: c.c.Headers,
 		NoResponders: c.c.NoResponders, Protocol: 1, Name: c.name, Lang: "sim", Version: "1",
 		Username: c.user, Password: password(c.user),
 	}
@@ -251,6 +260,10 @@ func (c *Client) pong() {
 	}
 	sent, now := c.pings[0], c.w.rec.now()
 	c.pings = c.pings[1:]
+	if c.verbose && c.told != c.due[0] {
+		c.w.violate(core.Exact, "%s is verbose and was given %d answers to %d operations", c.c, c.told, c.due[0])
+	}
+	c.due = c.due[1:]
 	c.c.Synced = sent
 	c.c.Answers = append(c.c.Answers, core.Answer{Sent: sent, Came: now})
 	n := 0
@@ -265,11 +278,13 @@ func (c *Client) pong() {
 func (c *Client) ping() {
 	c.out = append(c.out, "PING\r\n"...)
 	c.pings = append(c.pings, c.w.rec.now())
+	c.due = append(c.due, c.asked)
 }
 
-// confirm makes the answer to the next PING set done.
+// confirm makes the answer to the next PING set done. Each operation passes here.
 func (c *Client) confirm(sent core.Stamp, done *core.Stamp) {
 	*done = core.Never
+	c.asked++
 	c.open = append(c.open, confirmation{sent, done})
 }
 
@@ -378,6 +393,7 @@ func (c *Client) complaint(text string) {
 	n := &core.Notice{Conn: c.c, At: now}
 	switch {
 	case strings.HasPrefix(text, "Permissions Violation for Publish to "):
+		c.told++
 		n.Kind = core.NoticePublish
 		n.Subject, _ = strconv.Unquote(strings.TrimPrefix(text, "Permissions Violation for Publish to "))
 	case text == wire.TextAuthViolation:
@@ -401,6 +417,7 @@ func (c *Client) subscriptionLost(text string, now core.Stamp) {
 		}
 		return
 	}
+	c.told++
 	for i := 1; i <= c.sid; i++ {
 		s := c.subs[strconv.Itoa(i)]
 		if s.Refused == 0 && s.Removed == 0 && s.Confirmed == core.Never && wire.TextSubscribeViolation([]byte(s.Subject), []byte(s.Queue)) == text {

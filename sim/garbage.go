@@ -15,6 +15,7 @@ import (
 const (
 	garbageUser    = "g-free"
 	garbageAccount = "G"
+	garbageSubsMax = 50 // of a connection
 )
 
 // garbageClient is one that means no good: it connects, does one thing that it
@@ -54,6 +55,7 @@ var misdeeds = []struct {
 	{"never reads", (*garbageClient).neverReads},
 	{"ping flood", (*garbageClient).pingFlood},
 	{"verbose flood", (*garbageClient).verboseFlood},
+	{"subscription flood", (*garbageClient).subFlood},
 	{"connect again and again", (*garbageClient).connects},
 }
 
@@ -171,6 +173,14 @@ func (g *garbageClient) verboseFlood() {
 	g.say("CONNECT {\"user\":%q,\"pass\":%q,\"verbose\":true}\r\n", garbageUser, password(garbageUser))
 	g.conn.Pause()
 	g.flood = bytes.Repeat([]byte("PUB nobody.listens 0\r\n\r\n"), 1000)
+}
+
+// subFlood subscribes to more than its account allows.
+func (g *garbageClient) subFlood() {
+	g.login()
+	for i := range garbageSubsMax + 1 + g.rnd.IntN(1000) {
+		g.say("SUB junk.%s.%d %d\r\n", g.name, i, i)
+	}
 }
 
 // connects repeats CONNECT, with other values and subscriptions between.

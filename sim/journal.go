@@ -29,7 +29,7 @@ type JournalPlan struct {
 
 func newJournalPlan(rnd *rand.Rand, profile Profile) *JournalPlan {
 	p := &JournalPlan{
-		Every: logTime(rnd, 2*time.Millisecond, 100*time.Millisecond), SizeMax: 16 << rnd.IntN(11),
+		Every: logTime(rnd, 5*time.Millisecond, 200*time.Millisecond), SizeMax: 16 << rnd.IntN(9),
 		ClosePer: rnd.Float64() * 0.03, Power: rnd.Float64(),
 	}
 	p.Faults.WriteTime, p.Faults.SyncTime = logTime(rnd, time.Microsecond, 5*time.Millisecond), logTime(rnd, 10*time.Microsecond, 20*time.Millisecond)
@@ -72,7 +72,7 @@ type journalLoad struct {
 	life    int
 	ids     uint64
 	opening bool
-	stopped bool  // no more appends
+	stopped bool           // no more appends
 	good    *storage.Image // the disk before it was spoiled, until it opens again
 
 	appends, acks, lives, closes, damages, reported int

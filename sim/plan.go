@@ -114,6 +114,9 @@ func NewPlan(seed uint64, profile Profile, rnd *rand.Rand) Plan {
 	if rnd.IntN(4) == 0 {
 		p.TaskCost = logTime(rnd, time.Microsecond, 200*time.Microsecond)
 	}
+	if profile == Disk { // the clients are there for company
+		p.Clients, p.Think, p.Burst = 3, p.Think*4, min(p.Burst, 3)
+	}
 	p.drawFaults(rnd)
 	if profile == Disk || profile == Swarm && rnd.IntN(2) == 0 {
 		p.Journal = newJournalPlan(rnd, profile)

@@ -243,6 +243,61 @@ func TestSuspendedServerServesOnWhenItWakes(t *testing.T) {
 	s.holds()
 }
 
+// TestReloadBetweenTheLastMessageAndTheEnd: a subscription has had its maximum, and
+// its end is posted; a reload comes first.
+func TestReloadBetweenTheLastMessageAndTheEnd(t *testing.T) {
+	s := newStory(t, 9)
+	s.permit("a-some", core.Permissions{})
+	some, free := s.client("a-some"), s.client("a-free")
+	s.do(some, func() { some.unsubscribe(some.subscribe("t.*.x", "", false), 1) })
+	peer := s.w.process.server.Broker().Client(some.id)
+	require.Len(t, peer.Subscriptions(), 2, "the inbox, too")
+	free.strand.Post(func() { free.publish("t.a.x", "", 10, 0); free.send() })
+	had := func() bool {
+		for _, sub := range peer.Subscriptions() {
+			if sub.Max == 1 && sub.Delivered == 1 {
+				return true
+			}
+		}
+		return false
+	}
+	for !had() {
+		require.True(t, s.w.sim.Step())
+	}
+	s.permit("a-some", core.Permissions{SubDeny: []string{"t.b.x"}}) // what it keeps is filtered from now on
+	s.pass(time.Second)
+	require.Equal(t, 1, s.received(some, "t.a.x"))
+	require.Len(t, peer.Subscriptions(), 1)
+	s.holds()
+}
+
+// TestAnswersThatNobodyTakesAreBounded: PONG, +OK and -ERR count against max_pending
+// like messages do.
+func TestAnswersThatNobodyTakesAreBounded(t *testing.T) {
+	for _, misdeed := range []func(*garbageClient){(*garbageClient).pingFlood, (*garbageClient).verboseFlood, (*garbageClient).neverReads} {
+		s := newStory(t, 10)
+		s.w.plan.Garbage = 1
+		s.w.startGarbage()
+		g := s.w.garbage[0]
+		g.busy = true
+		g.network.Dial(g.strand, "server:4222", netsim.DialOptions{}, func(conn netsim.Conn, err error) {
+			require.NoError(t, err)
+			g.conn = conn
+			conn.Start(g.strand, g)
+			misdeed(g)
+		})
+		for range 400 {
+			if g.conn != nil && g.conn.Buffered() < unsentMax {
+				g.conn.Write(g.flood)
+				g.conn.Flush()
+			}
+			s.pass(10 * time.Millisecond)
+			s.w.watchBounds()
+		}
+		require.Empty(t, s.w.found)
+	}
+}
+
 func TestPanicIsAViolationOfItsSeed(t *testing.T) {
 	w := NewWorld(NewPlan(9, Calm, clock.NewSim(9).Rand("plan")))
 	require.NoError(t, w.StartServer())

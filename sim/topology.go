@@ -29,7 +29,7 @@ var restrictions = []core.Permissions{
 // answerer may publish nothing but answers.
 var answerer = core.Permissions{Responses: true, SubAllow: []string{"svc.>", "_INBOX.>", "t.>", "t.*.x"}}
 
-// newWorld is what every server is configured with at first.
+// newTopology is what every server is configured with at first.
 func newTopology(rnd *rand.Rand) core.World {
 	user := func(name, account string, p core.Permissions) core.User {
 		return core.User{Name: name, Account: account, Versions: []core.Version{{Perms: p}}}
@@ -111,6 +111,9 @@ func writeAccount(b *strings.Builder, w *core.World, a *core.Account) {
 		imports = append(imports, fmt.Sprintf("{service: {account: %s, subject: %q}, to: %q}", im.From, im.Remote, im.Local))
 	}
 	list("imports", imports)
+	if a.Name == garbageAccount {
+		fmt.Fprintf(b, "    limits: {max_subs: %d}\n", garbageSubsMax)
+	}
 	for _, m := range a.Mappings {
 		fmt.Fprintf(b, "    mappings: {%q: %q}\n", m.From, strings.Replace(m.To, "*", "$1", 1))
 	}

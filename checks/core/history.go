@@ -39,6 +39,7 @@ const (
 	Isolation = "ACC.isolation"
 	Perms     = "ACC.perms"
 	Reload    = "ACC.reload"
+	Health    = "HEALTH"
 	Bound     = "BOUND"
 	CrashFree = "CRASH-FREE"
 	Clean     = "CLEAN"

@@ -313,6 +313,12 @@ var histories = []struct {
 	{"request over a service import, and its answer", nil, func(s *scene) {
 		s.service("b", "_INBOX.b")
 	}},
+	{"answer within an account", nil, func(s *scene) {
+		s.deliver(s.answered())
+	}},
+	{"answer within an account lost", []string{LossTold}, func(s *scene) {
+		s.answered()
+	}},
 	{"answer to somebody else's account", []string{Isolation}, func(s *scene) {
 		s.service("c", "_INBOX.b")
 	}},
@@ -410,6 +416,18 @@ func (s *scene) requester() (*Conn, *Publish) {
 	p := s.pub(c, "rq")
 	p.Reply = "_INBOX.1"
 	return c, p
+}
+
+// answered is a request with its answer, not yet delivered.
+func (s *scene) answered() (inbox *Sub, answer *Publish) {
+	listener := s.sub(s.conn("a"), "1", "rq", "")
+	s.sync(listener.Conn)
+	_, p := s.requester()
+	s.deliver(listener, p)
+	answer = s.pub(listener.Conn, p.Reply)
+	answer.Answers = p.ID
+	s.sync(listener.Conn)
+	return s.h.Subs[1], answer
 }
 
 // service lets B ask A, whose answer arrives in an account under a subject.

@@ -16,6 +16,7 @@ func Invariants() []Invariant {
 		{Isolation, "nothing crosses between accounts but by export and import"},
 		{Perms, "every publish and subscription is judged by the permissions in force; deny wins"},
 		{Reload, "a reload takes away what it forbids and the unchanged notice nothing"},
+		{Health, "what the server reports equals what clients did and saw"},
 		{Bound, "what is pending for a connection never passes max_pending"},
 		{CrashFree, "no input and no fault panics or stops the server"},
 		{Clean, "connections and subscriptions go with their clients"},

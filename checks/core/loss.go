@@ -1,6 +1,9 @@
 package core
 
-import "sort"
+import (
+	"sort"
+	"strings"
+)
 
 // losses demands that what must arrive did: nothing is lost on a connection that
 // lives, and of each queue group one member is served.
@@ -12,6 +15,31 @@ func (j *judge) losses() {
 		}
 	}
 	j.groupLosses(t)
+	j.answerLosses()
+}
+
+// answerLosses demands that an answer within an account arrives at the requester.
+// Of those that cross a border the first alone is let through, and which that is
+// nobody outside can tell.
+func (j *judge) answerLosses() {
+	inboxes := make(map[*Conn][]*Sub)
+	for _, s := range j.h.Subs {
+		if strings.HasPrefix(s.Subject, "_INBOX.") && s.Queue == "" && s.Max == 0 {
+			inboxes[s.Conn] = append(inboxes[s.Conn], s)
+		}
+	}
+	for _, p := range j.h.Pubs {
+		q := j.pubs[p.Answers]
+		if p.Answers == 0 || q == nil || p.Subject != q.Reply || j.restrictedPublisher(p.Conn) {
+			continue
+		}
+		for _, s := range inboxes[q.Conn] {
+			if Matches(s.Subject, p.Subject) && !j.refusedSub(s) && s.Confirmed < p.Sent && p.Done < s.until() &&
+				p.Conn != s.Conn && p.Conn.Epoch == s.Conn.Epoch && j.got[s][p.ID] == nil && j.mustHear(p, s, p.Subject) {
+				j.report(LossTold, s.Conn.Synced, "%s never received %s, the answer to message %d", s, p, q.ID)
+			}
+		}
+	}
 }
 
 func (j *judge) refusedSub(s *Sub) bool { return s.Refused != 0 }

@@ -121,7 +121,7 @@ func (j *judge) registerHistory(t *table, s *Sub) []porcupine.Operation {
 	firstEnd, lastEnd := Never, Never
 	for i, p := range j.h.Pubs {
 		if row[t.class[i]].subject == "" || p.Answers != 0 || p.Conn == s.Conn && !s.Conn.Echo || p.Conn.Epoch != s.Conn.Epoch ||
-			!j.unrestrictedPublisher(p.Conn) {
+			j.restrictedPublisher(p.Conn) {
 			continue
 		}
 		d := j.got[s][p.ID]
@@ -158,10 +158,11 @@ func (j *judge) registerHistory(t *table, s *Sub) []porcupine.Operation {
 	return ops
 }
 
-func (j *judge) unrestrictedPublisher(c *Conn) bool {
+// restrictedPublisher tells whether permissions may decide over a publish.
+func (j *judge) restrictedPublisher(c *Conn) bool {
 	u := j.users[c.User]
 	p := &u.Versions[0].Perms
-	return len(u.Versions) == 1 && p.PubAllow == nil && p.PubDeny == nil && !p.Responses
+	return len(u.Versions) > 1 || p.PubAllow != nil || p.PubDeny != nil || p.Responses
 }
 
 func operation(in registerInput, from, to Stamp, out registerOutput) porcupine.Operation {

@@ -180,21 +180,6 @@ func (w *World) findRoute(from, subject, to, pattern string) route {
 	return route{}
 }
 
-// crosses tells whether anything may pass from one account to the other.
-func (w *World) crosses(from, to string) bool {
-	for _, im := range w.account(to).Streams {
-		if im.From == from {
-			return true
-		}
-	}
-	for _, im := range w.account(from).Services {
-		if im.From == to {
-			return true
-		}
-	}
-	return false
-}
-
 // verdict sums up what several versions of permissions say.
 type verdict struct{ any, all bool }
 

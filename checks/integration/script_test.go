@@ -23,7 +23,8 @@ import (
 //	run -p 1 -t     runs the program with arguments; prints what it says
 //	connect a       opens connection a and reads its INFO
 //	info a          prints the last INFO of a
-//	a> PUB x 0      sends a line and CRLF
+//	a> PUB x 0      sends a line and CRLF; $REPLY is the last reply subject of a
+//	                service import that a received
 //	a>> "x\r\n"     sends the bytes of a quoted string
 //	sync a b        prints what each says up to the PONG to a PING
 //	sorted a b      the same in sorted order, where the order is anybody's
@@ -108,6 +109,7 @@ type runner struct {
 	split   bool
 	server  *process
 	conns   map[string]*raw
+	replies map[string]string
 	dir     string
 	out     []string
 }
@@ -115,7 +117,7 @@ type runner struct {
 // run returns the script with what happened as its output.
 func (s *script) run(t testing.TB, program string, split bool) *script {
 	t.Helper()
-	r := &runner{t: t, program: program, split: split, conns: map[string]*raw{}, dir: t.TempDir()}
+	r := &runner{t: t, program: program, split: split, conns: map[string]*raw{}, replies: map[string]string{}, dir: t.TempDir()}
 	done := &script{}
 	for _, b := range s.blocks {
 		r.out = nil
@@ -163,7 +165,7 @@ func (r *runner) command(line string) {
 		return
 	}
 	if name, rest, ok := strings.Cut(line, "> "); ok && !strings.Contains(name, " ") {
-		r.conn(name).send(rest + "\r\n")
+		r.conn(name).send(strings.ReplaceAll(rest, "$REPLY", r.replies[name]) + "\r\n")
 		return
 	}
 	if text, ok := strings.CutPrefix(line, "log "); ok {
@@ -252,6 +254,7 @@ var (
 	peerPort  = regexp.MustCompile(`127\.0\.0\.1:\d+`)
 	misuse    = regexp.MustCompile(`^(flag|invalid) `)
 	clientID  = regexp.MustCompile(`cid:\d+`)
+	requestor = regexp.MustCompile(`\\"start\\":\\"[^"\\]*\\",\\"host\\":\\"127\.0\.0\.1\\",\\"id\\":\d+`)
 	logPrefix = regexp.MustCompile(`^(\[\d+\] )?\d{4}/\S+ \S+ `)
 	program   = regexp.MustCompile(`\b(nats-server|lockstep)\b`)
 )
@@ -260,7 +263,11 @@ func (r *runner) print(name, line string) {
 	if rest, ok := strings.CutPrefix(line, "INFO "); ok {
 		line = "INFO " + plainInfo(rest)
 	}
+	if reply := replyName.FindString(line); reply != "" {
+		r.replies[name] = reply
+	}
 	line = replyName.ReplaceAllString(line, "_R_.xxxxxx.xxxxxx")
+	line = requestor.ReplaceAllString(line, `\"start\":T,\"host\":\"127.0.0.1\",\"id\":N`)
 	line = roundTrip.ReplaceAllString(line, "HMSG $1 N N ${2}N")
 	r.out = append(r.out, name+"< "+line)
 }

@@ -57,17 +57,23 @@ var All = []Mutant{
 		"	if c.route(acc, &m) || len(m.reply) == 0", "	if c.route(acc, &m) && len(m.payload) > 100 || len(m.reply) == 0"}}},
 	{"no-responders-never", core.Exact, "calm", publish, []Edit{{
 		"	sid, ok := c.ownInterest(m.reply)\n	if !ok {", "	sid, ok := c.ownInterest(m.reply)\n	if ok {"}}},
+	{"unsub-unanswered", core.Exact, "calm", subs, []Edit{{
+		"	if sub != nil && !later {\n		c.removeSub(sub)\n	}\n	c.acknowledge()\n",
+		"	if sub != nil && !later {\n		c.removeSub(sub)\n		return\n	}\n	c.acknowledge()\n"}}},
 	{"stale-interest", core.LossTold, "calm", "server/subject/index.go", []Edit{{
 		"		counter.Add(1)\n		fits", "		if !HasWildcard(subject) {\n			counter.Add(1)\n		}\n		fits"}}},
 	{"full-stage-dropped", core.LossTold, "calm", route, []Edit{{
 		"			c.flushStage(s)\n			s.empty()\n", "			s.empty()\n"}}},
 	{"deny-ignored-by-wildcards", core.Perms, "calm", route, []Edit{{
-		"	if sub.Filtered && to.denies(", "	if sub.Filtered && c == to && to.denies("}}},
+		" && to.denies(", " && c == to && to.denies("}}},
 	{"permission-cache-by-token", core.Perms, "calm", "server/perm/pubcache.go", []Edit{
 		{"c.verdicts[string(subject)]; known", "c.verdicts[string(subject[:min(3, len(subject))])]; known"},
 		{"c.remember(string(subject), ok)", "c.remember(string(subject[:min(3, len(subject))]), ok)"}}},
 	{"import-keeps-foreign-subject", core.NoMore, "calm", route, []Edit{{
-		"	if sub.Shadow != nil {\n		c.scratch", "	if sub.Shadow != nil && len(m.payload) == 0 {\n		c.scratch"}}},
+		"	subj := c.localSubject(sub, m.subject)\n", "	subj := m.subject\n"}}},
+	{"import-widened", core.Isolation, "calm", "server/account/imports.go", []Edit{{
+		"{ return i.pair.shadow(sub) }",
+		"{\n	s, ok := i.pair.shadow(sub)\n	if ok {\n		s = i.From\n	}\n	return s, ok\n}"}}},
 	{"answer-leaks-to-exporter", core.Isolation, "calm", service, []Edit{{
 		"	delivered := c.routeAcross(open.Requestor, &back)\n",
 		"	delivered := c.routeAcross(open.Requestor, &back)\n	c.routeAcross(acc, &back)\n"}}},
@@ -77,6 +83,8 @@ var All = []Mutant{
 		"int64(pending) > c.b.options().MaxPending {", "int64(pending) > c.b.options().MaxPending*100 {"}}},
 	{"closed-connection-keeps-interest", core.Interest, "network", subs, []Edit{{
 		"	for i, s := range d.left[:n] {\n		d.c.removeSub(s)\n", "	for i := range d.left[:n] {\n"}}},
+	{"limited-deliveries-uncounted", core.Health, "calm", route, []Edit{{
+		"		msgs++\n		payload += int64(r.payload)\n", "		if !r.counted {\n			msgs++\n		}\n		payload += int64(r.payload)\n"}}},
 	{"answers-never-expire", core.Clean, "calm", service, []Edit{{
 		"		a.Responses().ExpireBefore(now)\n", ""}}},
 	{"unknown-sid", core.CrashFree, "calm", subs, []Edit{{

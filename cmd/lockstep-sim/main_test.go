@@ -77,6 +77,18 @@ func TestReplayUntil(t *testing.T) {
 	require.Contains(t, out, "server started, life 1")
 }
 
+func TestTraceLevels(t *testing.T) {
+	lines := map[string]int{}
+	for _, level := range []string{"fault", "info", "message", "task"} {
+		out, err := command("replay", "3", "--profile", "calm", "--until", "1s", "--trace", level)
+		require.NoError(t, err)
+		lines[level] = strings.Count(out, "\n")
+	}
+	require.Less(t, lines["fault"], lines["info"])
+	require.Less(t, lines["info"], lines["message"])
+	require.Less(t, lines["message"], lines["task"])
+}
+
 func TestFailureIsSavedAndReplayed(t *testing.T) {
 	dir := t.TempDir()
 	f := &fuzzer{out: dir}
@@ -151,7 +163,9 @@ func TestMistakes(t *testing.T) {
 		{"trace level", []string{"run", "--trace=all"}, `trace level "all" is unknown: there are fault, info, message and task`},
 		{"jobs", []string{"fuzz", "--jobs", "0"}, "--jobs 0: at least 1 is needed"},
 		{"file", []string{"replay", "no-such-file"}, `"no-such-file" is neither a seed nor a file of a failure: open no-such-file: no such file or directory`},
-		{"argument", []string{"replay"}, "accepts 1 arg(s), received 0"},
+		{"argument", []string{"replay"}, "accepts between 1 and 2 arg(s), received 0"},
+		{"stray argument", []string{"run", "7"}, `argument "7" is not expected`},
+		{"stray level", []string{"run", "--trace", "all"}, `trace level "all" is unknown: there are fault, info, message and task`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := command(tc.args...)

@@ -32,6 +32,19 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.log, "log", false, "show the server's log in the trace")
 }
 
+// takeLevel lets "--trace message" mean "--trace=message": a flag that may stand alone
+// takes no word that follows it.
+func (f *runFlags) takeLevel(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	if !cmd.Flags().Changed("trace") {
+		return fmt.Errorf("argument %q is not expected", args[0])
+	}
+	f.trace = args[0]
+	return nil
+}
+
 // levels by their names.
 var levels = []struct {
 	name  string
@@ -83,8 +96,13 @@ func runCommand() *cobra.Command {
 	var f runFlags
 	var seed uint64
 	cmd := &cobra.Command{
-		Use: "run --seed N", Short: "Run one seed", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, seed) },
+		Use: "run --seed N", Short: "Run one seed", Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.takeLevel(cmd, args); err != nil {
+				return err
+			}
+			return f.run(cmd, seed)
+		},
 	}
 	cmd.Flags().Uint64Var(&seed, "seed", 1, "the seed")
 	f.add(cmd)
@@ -94,8 +112,11 @@ func runCommand() *cobra.Command {
 func replayCommand() *cobra.Command {
 	var f runFlags
 	cmd := &cobra.Command{
-		Use: "replay SEED|FILE", Short: "Run a seed again, or a failure that fuzz saved", Args: cobra.ExactArgs(1),
+		Use: "replay SEED|FILE", Short: "Run a seed again, or a failure that fuzz saved", Args: cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.takeLevel(cmd, args[1:]); err != nil {
+				return err
+			}
 			seed, err := strconv.ParseUint(args[0], 10, 64)
 			if err != nil {
 				saved, err := readFailure(args[0])

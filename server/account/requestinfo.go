@@ -10,7 +10,7 @@ import (
 const RequestInfoHeader = "Nats-Request-Info"
 
 // ClientInfo is what a service, or an event, learns about a client. What is empty
-// is left out, but for Account and RTT.
+// is left out, but for Account.
 type ClientInfo struct {
 	Start      time.Time // when it connected
 	Host       string
@@ -52,7 +52,9 @@ func AppendRequestInfo(dst []byte, info ClientInfo) []byte {
 	dst = appendText(dst, "name", info.Name)
 	dst = appendText(dst, "lang", info.Lang)
 	dst = appendText(dst, "ver", info.Version)
-	dst = strconv.AppendInt(appendKey(dst, "rtt"), int64(info.RTT), 10)
+	if info.RTT != 0 {
+		dst = strconv.AppendInt(appendKey(dst, "rtt"), int64(info.RTT), 10)
+	}
 	dst = appendText(dst, "server", info.Server)
 	dst = appendText(dst, "cluster", info.Cluster)
 	dst = appendList(dst, "alts", info.Alternates)

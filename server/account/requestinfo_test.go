@@ -17,7 +17,7 @@ func TestRequestInfo(t *testing.T) {
 		want string
 	}{
 		{"not shared", ClientInfo{Account: "B", RTT: 571737}, `{"acc":"B","rtt":571737}`},
-		{"nothing known", ClientInfo{}, `{"acc":"","rtt":0}`},
+		{"nothing known", ClientInfo{}, `{"acc":""}`},
 		{"passed on", ClientInfo{Account: "C", Service: "B", RTT: 506073}, `{"acc":"C","svc":"B","rtt":506073}`},
 		{"shared", ClientInfo{
 			Start: time.Date(2026, 11, 24, 6, 29, 33, 965061698, time.UTC), Host: "127.0.0.1", ID: 11, Account: "B",
@@ -44,7 +44,7 @@ type asJSON struct {
 	Name       string     `json:"name,omitempty"`
 	Lang       string     `json:"lang,omitempty"`
 	Version    string     `json:"ver,omitempty"`
-	RTT        int64      `json:"rtt"`
+	RTT        int64      `json:"rtt,omitempty"`
 	Server     string     `json:"server,omitempty"`
 	Cluster    string     `json:"cluster,omitempty"`
 	Alternates []string   `json:"alts,omitempty"`

@@ -68,8 +68,9 @@ type Client struct {
 	pingAt   time.Duration
 	expireAt time.Duration
 	stallAt  time.Duration
-	pings    int // unanswered
-	pingSent time.Duration
+	pings    int           // unanswered
+	pingSent time.Duration // when the last PING went out; 0 is none yet
+	accepted time.Duration
 
 	routes  routeCache
 	touched []*stage
@@ -223,17 +224,6 @@ func (c *Client) peerInfo(arg []byte) {
 	}
 }
 
-// ignoreInfo takes an INFO, which means nothing from a client, as long as it is one.
-func (c *Client) ignoreInfo(arg []byte) {
-	if c.b.log.Trace() {
-		c.traceIn("INFO", arg)
-	}
-	if _, err := wire.ParseInfo(arg); err != nil {
-		c.b.log.Errorf("%s - %v", c, err)
-		c.end(ProtocolViolation)
-	}
-}
-
 // firstOp applies the rule that CONNECT comes first where credentials are asked for.
 func (c *Client) firstOp(p []byte) bool {
 	c.began = true
@@ -311,13 +301,6 @@ func (c *Client) end(reason Reason) {
 		c.conn.Abort(reason)
 	default:
 		c.conn.Close(reason)
-	}
-}
-
-// kill ends the connection from any strand without waiting for its own.
-func (c *Client) kill(reason Reason) {
-	if c.why.CompareAndSwap(0, uint32(reason)) {
-		c.conn.Abort(reason)
 	}
 }
 

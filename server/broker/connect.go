@@ -57,6 +57,7 @@ func (c *Client) processConnect(arg []byte) {
 	}
 	c.authAt = 0
 	c.connected = true
+	c.guessRTT()
 	c.firstPing()
 	c.arm()
 	c.acknowledge()

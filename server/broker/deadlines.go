@@ -87,6 +87,12 @@ func (c *Client) firstPing() {
 	c.pingAt = c.now + interval
 }
 
+// guessRTT takes the time until CONNECT for a round trip: until a PING is answered
+// nothing better is known.
+func (c *Client) guessRTT() {
+	c.rtt.CompareAndSwap(0, int64(max(c.now-c.accepted, 1)))
+}
+
 func (c *Client) pingDue() {
 	interval := c.b.options().PingInterval
 	if interval <= 0 {
@@ -94,8 +100,9 @@ func (c *Client) pingDue() {
 	}
 	c.pingAt = c.now + interval
 	c.parser.Trim()
+	c.letGo()
 	heard := time.Duration(c.last.Load())
-	fresh := c.rtt.Load() > 0 && c.now-c.pingSent < rttFresh
+	fresh := c.rtt.Load() > 0 && c.pingSent > 0 && c.now-c.pingSent < rttFresh
 	if c.connected && fresh && heard > 0 && c.now-heard < interval {
 		c.b.log.Debugf("%s - Delaying PING due to client activity or remote ping %v ago", c, c.now-heard)
 		return
@@ -118,13 +125,15 @@ func (c *Client) sendPing() {
 	}
 }
 
-// ping answers a client's PING. The first after CONNECT also brings the INFO
-// that tells the client its account and limits.
+// ping answers a client's PING: what it published before is with its receivers
+// then. The first after CONNECT also brings the INFO that tells the client its
+// account and limits.
 func (c *Client) ping() {
 	if c.b.log.Trace() {
 		c.traceIn("PING", nil)
 	}
 	c.active = true
+	c.flushStages()
 	c.reply(pongLine)
 	if c.b.log.Trace() {
 		c.traceOut("PONG", nil)

@@ -18,6 +18,7 @@ const proxyWait = 5 * time.Second
 func (c *Client) begin() {
 	o := c.b.options()
 	c.now = c.b.clock.Monotonic()
+	c.accepted = c.now
 	c.authAsked = c.b.table().Required()
 	c.connected = !c.authAsked
 	c.nonce = c.b.newNonce()

@@ -16,6 +16,9 @@ import (
 // did not. Accounts keep their interest and connections; every connection is
 // judged anew on its own strand, so a message sees either the old or the new.
 func (b *Broker) Reload(o *config.Options) error {
+	if _, err := b.buildTable(o); err != nil { // nothing may change for a bad one
+		return err
+	}
 	old := b.options()
 	changed := b.adoptAccounts(o)
 	table, err := b.buildTable(o)

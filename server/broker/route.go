@@ -207,7 +207,7 @@ func (c *Client) deliver(t *target, acc *account.Account, m *message) bool {
 	if to == c && !c.echo {
 		return false
 	}
-	if sub.Closed() || c.b.options().NoFastProducerStall && to != c && to.out.stalled.Load() {
+	if sub.Closed() || to != c && to.out.stalled.Load() && c.dropsFor(to) {
 		return false
 	}
 	if to.out.filters.Load() && to.denies(sub, c.localSubject(sub, m.subject)) {
@@ -222,6 +222,18 @@ func (c *Client) deliver(t *target, acc *account.Account, m *message) bool {
 	}
 	c.stageMessage(t.st, sub, m, counted)
 	return true
+}
+
+// dropsFor tells whether a message is lost on a receiver that was found to have much
+// pending, because its producers are not to wait. It looks again: a reload may have
+// changed what they are to do, and who was to end this state.
+func (c *Client) dropsFor(to *Client) bool {
+	o := c.b.options()
+	if o.NoFastProducerStall && int64(to.conn.Buffered()) > o.MaxPending/4*3 {
+		return true
+	}
+	to.out.stalled.Store(false)
+	return false
 }
 
 // denies tells whether the receiver's permissions keep subject from a wildcard
@@ -367,6 +379,17 @@ func (c *Client) settle() {
 func (c *Client) forgetStages() {
 	clear(c.stages)
 	c.forgetRoutes()
+}
+
+// letGo drops what a publisher keeps of receivers that have gone, now and then: one
+// that publishes to others, or to nobody any more, would not notice.
+func (c *Client) letGo() {
+	for to := range c.stages { //lockstep:ordered whether any has gone
+		if to.why.Load() != 0 {
+			c.forgetStages()
+			return
+		}
+	}
 }
 
 // forgetRoutes empties the cache of resolved subjects.

@@ -131,7 +131,11 @@ func (c *Client) respond(acc *account.Account, m *message) bool {
 		return false // another responder was first
 	}
 	back := message{subject: []byte(open.Reply), reply: m.reply, payload: m.payload, header: m.header, depth: m.depth + 1}
+	answer := c.answerable(open, acc, &back)
 	delivered := c.routeAcross(open.Requestor, &back)
+	if answer != nil && !delivered {
+		open.Requestor.Responses().Remove(answer, c.now)
+	}
 	switch {
 	case last:
 	case !delivered || len(m.payload) == 0:
@@ -140,6 +144,19 @@ func (c *Client) respond(acc *account.Account, m *message) bool {
 		acc.Responses().Touch(open, c.now)
 	}
 	return delivered
+}
+
+// answerable gives a response that wants an answer a reply subject in the account
+// that gets it; the way there leads back to the responder.
+func (c *Client) answerable(open *account.Response, acc *account.Account, back *message) *account.Response {
+	if len(back.reply) == 0 || bytes.HasPrefix(back.reply, prefixJSAck) {
+		return nil
+	}
+	there := open.Requestor
+	answer := there.Responses().Open(acc, string(back.reply), open.Import, c.now, c.strand.Rand("reply"), nil)
+	back.reply = answer.Subject()
+	c.b.armSweep(there, c.now)
+	return answer
 }
 
 // armSweep makes sure that overdue responses of an account will be ended.

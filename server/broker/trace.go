@@ -55,7 +55,7 @@ func (c *Client) tracePayload(arrow string, p []byte, header int) {
 		return
 	}
 	if limit := o.MaxTracedMsgLen; limit > 0 && len(p) > limit {
-		c.b.log.Tracef("%s - %s MSG_PAYLOAD: [%q...]", c, arrow, p[:limit])
+		c.b.log.Tracef("%s - %s MSG_PAYLOAD: [%q]", c, arrow, string(p[:limit])+"...")
 		return
 	}
 	c.b.log.Tracef("%s - %s MSG_PAYLOAD: [%q]", c, arrow, p)

@@ -1,5 +1,3 @@
-//lockstep:exempt helpers for tests of embedding programs, which wait for servers
-
 // Package test runs servers for the tests of programs that use NATS. It panics
 // where a server cannot start: a test has nothing better to do.
 package test

@@ -23,8 +23,8 @@ import (
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
 
+	"github.com/lockstepmq/lockstep/checks/core"
 	"github.com/lockstepmq/lockstep/checks/mutants"
-	"github.com/lockstepmq/lockstep/sim"
 )
 
 // outcome is what became of a mutant.
@@ -172,13 +172,18 @@ func build(m *mutants.Mutant, root, dir string) (string, error) {
 	return base, nil
 }
 
+// result is what a run prints, as far as it matters here.
+type result struct {
+	Violations []core.Violation `json:"violations"`
+}
+
 // runSeed runs one seed; a run that failed is no error.
-func runSeed(bin, profile string, seed int) (*sim.Result, error) {
+func runSeed(bin, profile string, seed int) (*result, error) {
 	cmd := exec.Command(bin, "run", "--json", "--profile", profile, "--seed", strconv.Itoa(seed))
 	var out, complaint bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &complaint
 	runErr := cmd.Run()
-	r := &sim.Result{}
+	r := &result{}
 	if err := json.Unmarshal(out.Bytes(), r); err != nil {
 		return nil, fmt.Errorf("seed %d: %v: %s", seed, runErr, complaint.String())
 	}
