@@ -45,10 +45,12 @@ func (s *Server) Start() {
 func (s *Server) TryStart() error {
 	s.banner()
 	if err := s.writePidFile(); err != nil {
-		return fmt.Errorf("Could not write pidfile: %w", err) //nolint:staticcheck // a log line
+		//lint:ignore ST1005 the whole of a log line
+		return fmt.Errorf("Could not write pidfile: %w", err)
 	}
 	if err := s.startMonitoring(); err != nil {
-		return fmt.Errorf("Can't start monitoring: %w", err) //nolint:staticcheck // a log line
+		//lint:ignore ST1005 the whole of a log line
+		return fmt.Errorf("Can't start monitoring: %w", err)
 	}
 	if err := s.Listen(); err != nil {
 		return err

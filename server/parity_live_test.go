@@ -1,11 +1,13 @@
 package server_test
 
 import (
+	"io"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -120,4 +122,55 @@ func TestReloadOfAccounts(t *testing.T) {
 	_, err = b.Request("help", nil, patience)
 	require.ErrorIs(t, err, nats.ErrNoResponders)
 	require.True(t, a.IsConnected() && b.IsConnected())
+}
+
+// TestBcryptHoldsUpNobody: while one connection's password is compared, which takes its
+// time, the requests of others are answered.
+func TestBcryptHoldsUpNobody(t *testing.T) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("slow"), 12) // a quarter of a second and more
+	require.NoError(t, err)
+	r := serve(t, "authorization { users: [ {user: slow, password: "+string(hash)+"}, {user: quick, password: q} ] }")
+	quick := r.client(nats.UserInfo("quick", "q"))
+	slow := r.dial()
+	info(t, slow)
+	begin := time.Now()
+	_, err = slow.Write([]byte("CONNECT {\"verbose\":false,\"user\":\"slow\",\"pass\":\"slow\"}\r\nPING\r\n"))
+	require.NoError(t, err)
+	answered := make(chan time.Duration, 1)
+	go func() {
+		_, err := io.ReadFull(slow, make([]byte, len("PONG\r\n")))
+		if err != nil {
+			answered <- 0
+			return
+		}
+		answered <- time.Since(begin)
+	}()
+	between := 0
+	for len(answered) == 0 {
+		require.NoError(t, quick.Flush())
+		between++
+	}
+	took := <-answered
+	require.Positive(t, took, "the slow one gets in")
+	require.Greater(t, between, 3, "others went on meanwhile")
+}
+
+// TestNoSystemAccount: there may be none, and then its name is free for nobody.
+func TestNoSystemAccount(t *testing.T) {
+	r := serve(t, "no_system_account: true")
+	require.Nil(t, r.SystemAccount())
+	require.NoError(t, r.try())
+	r = serve(t, "")
+	require.Equal(t, "$SYS", r.SystemAccount().Name)
+	r = serve(t, "accounts { S { users: [{user: s, password: s}] }, A { users: [{user: a, password: a}] } }, system_account: S")
+	require.Equal(t, "S", r.SystemAccount().Name)
+	c := r.dial()
+	info(t, c)
+	_, err := c.Write([]byte("CONNECT {\"verbose\":false,\"protocol\":1,\"user\":\"s\",\"pass\":\"s\"}\r\nPING\r\n"))
+	require.NoError(t, err)
+	_, err = io.ReadFull(c, make([]byte, len("PONG\r\n")))
+	require.NoError(t, err)
+	said := info(t, c)
+	require.Equal(t, true, said["acc_is_sys"])
+	require.Equal(t, "S", said["remote_account"])
 }

@@ -138,7 +138,8 @@ func (s *Server) Listen() error {
 	port := max(o.Port, 0)
 	l, err := s.world.Network.Listen(s.strand, joinAddress(o.Host, port), s.broker.Accept)
 	if err != nil {
-		return fmt.Errorf("Error listening on port: %s, %q", joinAddress(o.Host, port), err) //nolint:staticcheck // a log line
+		//lint:ignore ST1005 the whole of a log line
+		return fmt.Errorf("Error listening on port: %s, %q", joinAddress(o.Host, port), err)
 	}
 	_, bound, err := splitAddress(l.Addr())
 	if err != nil {

@@ -172,6 +172,21 @@ func TestReloadTakesAwayWhatItForbids(t *testing.T) {
 	s.holds()
 }
 
+func TestRefusedReloadChangesNothing(t *testing.T) {
+	s := newStory(t, 11)
+	s.permit("a-some", core.Permissions{})
+	some, free := s.client("a-some", "t.a.x"), s.client("a-free")
+	next := s.w.rec.h.World
+	next.Users = append([]core.User(nil), next.Users...)
+	for i := range next.Users {
+		next.Users[i].Versions = []core.Version{{Perms: core.Permissions{SubDeny: []string{">"}}}}
+	}
+	s.w.reload(s.w.process, next, true)
+	s.do(free, func() { free.publish("t.a.x", "", 10, 0) })
+	require.Equal(t, 1, s.received(some, "t.a.x"))
+	s.holds()
+}
+
 // permit changes a user's permissions in the configuration that the server runs.
 func (s *story) permit(user string, p core.Permissions) {
 	for i := range s.w.rec.h.World.Users {

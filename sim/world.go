@@ -16,6 +16,8 @@ package sim
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/lockstepmq/lockstep/checks/core"
@@ -74,9 +76,11 @@ func NewWorld(p Plan) *World {
 }
 
 // options reads the configuration as the server's operator wrote it last.
-func (w *World) options() (*server.Options, error) {
+func (w *World) options() (*server.Options, error) { return w.optionsOf(&w.rec.h.World) }
+
+func (w *World) optionsOf(t *core.World) (*server.Options, error) {
 	o := &server.Options{}
-	if err := o.ProcessConfigString(configText(&w.rec.h.World, &w.plan)); err != nil {
+	if err := o.ProcessConfigString(configText(t, &w.plan)); err != nil {
 		return nil, fmt.Errorf("configuration of the simulated server: %w", err)
 	}
 	return o, nil
@@ -140,7 +144,8 @@ func (w *World) restartAfter(d time.Duration) {
 }
 
 // Reload gives the restricted users other permissions and lets the server read
-// them, as a task of its own.
+// them, as a task of its own. One in five also changes what may not change while
+// the server runs: it must be refused, and change nothing.
 func (w *World) Reload() {
 	p := w.process
 	if p == nil || p.ending {
@@ -151,21 +156,36 @@ func (w *World) Reload() {
 		if w.process != p {
 			return
 		}
+		next := w.rec.h.World
+		next.Users = slices.Clone(next.Users)
 		at := w.rec.now()
-		for i := range w.rec.h.World.Users {
-			u := &w.rec.h.World.Users[i]
-			if len(u.Name) > 5 && u.Name[1:] == "-some" && rnd.IntN(3) > 0 {
-				u.Versions = append(u.Versions, core.Version{Since: at, Perms: restrictions[rnd.IntN(len(restrictions))]})
+		for i := range next.Users {
+			u := &next.Users[i]
+			if strings.HasSuffix(u.Name, "-some") && rnd.IntN(3) > 0 {
+				u.Versions = append(slices.Clone(u.Versions), core.Version{Since: at, Perms: restrictions[rnd.IntN(len(restrictions))]})
 			}
 		}
-		o, err := w.options()
-		if err == nil {
-			err = p.server.ReloadOptions(o)
-		}
-		if err != nil {
-			w.violate(core.Reload, "reload of permissions failed: %v", err)
-		}
+		w.reload(p, next, rnd.IntN(5) == 0)
 	})
+}
+
+func (w *World) reload(p *process, next core.World, forbidden bool) {
+	o, err := w.optionsOf(&next)
+	if err != nil {
+		w.violate(core.Reload, "%v", err)
+		return
+	}
+	if forbidden {
+		o.MaxSubs = 3
+		if p.server.ReloadOptions(o) == nil {
+			w.violate(core.Reload, "a reload that changes max_subscriptions was not refused")
+		}
+		return
+	}
+	w.rec.h.World = next
+	if err := p.server.ReloadOptions(o); err != nil {
+		w.violate(core.Reload, "reload of permissions failed: %v", err)
+	}
 }
 
 func (w *World) violate(invariant, format string, args ...any) {

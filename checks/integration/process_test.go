@@ -204,9 +204,6 @@ func (p *process) exit() int {
 // url is where clients connect.
 func (p *process) url() string { return "nats://" + p.addr }
 
-// port is the client listener's port.
-func (p *process) port() string { return p.addr[strings.LastIndexByte(p.addr, ':')+1:] }
-
 // client connects with the Go client; it is closed at the end of the test.
 func (p *process) client(options ...nats.Option) *nats.Conn {
 	p.t.Helper()
