@@ -83,6 +83,7 @@ type Client struct {
 	scratch []byte
 	mapped  []byte // subject after the account's mappings
 	iov     [][]byte
+	abroad  []record  // of the present flush, through stream imports
 	one     [1][]byte // argument space of Write
 
 	out    receiver

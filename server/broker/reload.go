@@ -228,17 +228,27 @@ func (c *Client) logRemoved(s *account.Subscription) {
 	c.b.log.Noticef("Removed sub %q%s (sid %q) for %s %q - not authorized", s.Subject, queue, s.SID, kind, who)
 }
 
-// renewShadows builds the subscriptions in exporting accounts anew.
+// renewShadows makes the subscriptions in exporting accounts fit the imports. Those
+// of unchanged imports stay, so that nothing is missed.
 func (c *Client) renewShadows() {
-	c.out.mu.Lock()
-	old := c.out.shadows
-	c.out.shadows = nil
-	c.out.mu.Unlock()
-	subs := c.listSubs()
-	for _, s := range subs {
-		removeShadows(old[s])
+	stays := map[*account.StreamImport]bool{}
+	for _, im := range c.acc.Graph().StreamImports {
+		stays[im] = true
 	}
-	for _, s := range subs {
-		c.addShadows(s)
+	for _, sub := range c.listSubs() {
+		c.out.mu.Lock()
+		old := c.out.shadows[sub]
+		delete(c.out.shadows, sub)
+		c.out.mu.Unlock()
+		var kept, gone []*account.Subscription
+		for _, s := range old {
+			if stays[s.Shadow.Import] {
+				kept = append(kept, s)
+			} else {
+				gone = append(gone, s)
+			}
+		}
+		removeShadows(gone)
+		c.addShadows(sub, kept)
 	}
 }

@@ -39,11 +39,15 @@ type routeCache struct {
 	own     []*matched // of uncached look-ups, one for each account boundary that a message has crossed
 	depth   int
 	hits    int // of the present batch
+	targets int // receivers in entries
 }
 
 const (
 	cacheMax = 1024
 	seenSize = 256 // a power of two
+	// cacheTargetsMax bounds the receivers of all cached subjects together, as they
+	// were when cached: subjects with many receivers make room for each other.
+	cacheTargetsMax = 64 << 10
 )
 
 // lookup resolves subject in acc. The result is valid until the next lookup at
@@ -94,9 +98,10 @@ func (c *Client) admit(acc *account.Account, subj []byte) *matched {
 		*slot = h
 		return c.resolve(acc, subj, rc.uncached())
 	}
-	if len(rc.entries) >= cacheMax {
+	if len(rc.entries) >= cacheMax || rc.targets >= cacheTargetsMax {
 		acc.Index().CountCached(-len(rc.entries))
 		clear(rc.entries)
+		rc.targets = 0
 	}
 	if rc.entries == nil {
 		rc.entries = make(map[string]*matched)
@@ -105,7 +110,9 @@ func (c *Client) admit(acc *account.Account, subj []byte) *matched {
 	rc.entries[m.subject] = m
 	acc.Index().CountCached(1)
 	rc.last = m
-	return c.resolve(acc, subj, m)
+	c.resolve(acc, subj, m)
+	rc.targets += m.res.Fanout()
+	return m
 }
 
 // hashSubject is FNV-1a, never 0.
@@ -353,6 +360,7 @@ func (c *Client) flushStages() {
 	if len(c.touched) == 0 {
 		return
 	}
+	flushed := len(c.touched)
 	for i, s := range c.touched {
 		c.flushStage(s)
 		s.reset(&c.b.buffers)
@@ -360,8 +368,8 @@ func (c *Client) flushStages() {
 	}
 	c.touched = c.touched[:0]
 	c.staged, c.lent = 0, false
-	if len(c.stages) > cacheMax {
-		c.forgetStages()
+	if n := len(c.stages); n > cacheMax && n > 4*flushed {
+		c.forgetStages() // most are of receivers that this batch did not need
 	}
 }
 
@@ -409,6 +417,7 @@ func (c *Client) flushStage(s *stage) {
 	iov := c.iov[:0]
 	from, fromExt, bytes := 0, 0, 0
 	var msgs, payload int64
+	c.abroad = c.abroad[:0]
 	o.mu.Lock()
 	if o.closed {
 		o.mu.Unlock()
@@ -428,6 +437,9 @@ func (c *Client) flushStage(s *stage) {
 		}
 		msgs++
 		payload += int64(r.payload)
+		if r.sub.Shadow != nil {
+			c.abroad = append(c.abroad, *r)
+		}
 	}
 	iov = s.vectors(iov, from, len(s.buf), fromExt, len(s.ext))
 	for _, p := range iov {
@@ -455,10 +467,23 @@ func (c *Client) flushStage(s *stage) {
 	c.iov = iov[:0]
 	c.batch.outMsgs += msgs
 	c.batch.outBytes += payload
-	if acc := to.bound.Load(); acc != nil {
+	c.countSent(to, msgs, payload)
+	c.gate(to)
+}
+
+// countSent adds a flush to the accounts' statistics: what came through a stream
+// import counts for the exporting account.
+func (c *Client) countSent(to *Client, msgs, payload int64) {
+	for i := range c.abroad {
+		r := &c.abroad[i]
+		r.sub.Shadow.Import.Account.Sent.Add(1, int64(r.payload))
+		msgs--
+		payload -= int64(r.payload)
+		r.sub = nil
+	}
+	if acc := to.bound.Load(); acc != nil && msgs > 0 {
 		acc.Sent.Add(msgs, payload)
 	}
-	c.gate(to)
 }
 
 // revoked tells whether a subscription whose delivery was counted before has been

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"slices"
 	"sort"
 
 	"github.com/lockstepmq/lockstep/server/account"
@@ -87,7 +88,7 @@ func (c *Client) addSub(sub *account.Subscription) {
 		return
 	}
 	c.mustInsert(c.acc, sub)
-	c.addShadows(sub)
+	c.addShadows(sub, nil)
 }
 
 func (c *Client) mustInsert(acc *account.Account, sub *account.Subscription) {
@@ -96,14 +97,14 @@ func (c *Client) mustInsert(acc *account.Account, sub *account.Subscription) {
 	}
 }
 
-// addShadows registers sub with every account whose exported streams it reaches.
-func (c *Client) addShadows(sub *account.Subscription) {
-	imports := c.acc.Graph().StreamImports
-	if len(imports) == 0 {
-		return
-	}
-	var shadows []*account.Subscription
-	for _, im := range imports {
+// addShadows registers sub with every account whose exported streams it reaches,
+// but for those that shadows are there for already.
+func (c *Client) addShadows(sub *account.Subscription, shadows []*account.Subscription) {
+	known := len(shadows)
+	for _, im := range c.acc.Graph().StreamImports {
+		if slices.ContainsFunc(shadows[:known], func(s *account.Subscription) bool { return s.Shadow.Import == im }) {
+			continue
+		}
 		there, ok := im.ShadowSubject(sub.Subject)
 		if !ok {
 			continue
