@@ -98,7 +98,7 @@ func TestWitnessLostWithAFailedSync(t *testing.T) {
 
 func TestJournalLoadMeetsItsFaults(t *testing.T) {
 	sum := map[string]int{}
-	for seed := uint64(1); seed <= 8; seed++ {
+	for seed := uint64(1); seed <= 14; seed++ {
 		r := Run(Options{Seed: seed, Profile: Disk})
 		for name, n := range r.Faults { //lockstep:ordered a sum
 			sum[name] += n

@@ -63,7 +63,8 @@ var All = []Mutant{
 	{"stale-interest", core.LossTold, "calm", "server/subject/index.go", []Edit{{
 		"		counter.Add(1)\n		fits", "		if !HasWildcard(subject) {\n			counter.Add(1)\n		}\n		fits"}}},
 	{"full-stage-dropped", core.LossTold, "calm", route, []Edit{{
-		"			c.flushStage(s)\n			s.empty()\n", "			s.empty()\n"}}},
+		"			c.flushStage(s)\n			s.empty()\n",
+		"			if s.to == c {\n				c.flushStage(s)\n			}\n			s.empty()\n"}}},
 	{"deny-ignored-by-wildcards", core.Perms, "calm", route, []Edit{{
 		" && to.denies(", " && c == to && to.denies("}}},
 	{"permission-cache-by-token", core.Perms, "calm", "server/perm/pubcache.go", []Edit{
