@@ -168,7 +168,7 @@ func (s *Server) banner() {
 		s.log.Noticef("Using configuration file: %s (%s)", o.ConfigFile, o.ConfigDigest())
 	}
 	if o.MaxPayload > 8<<20 {
-		s.log.Warnf("Maximum payloads over %d bytes are generally discouraged and could lead to poor performance", 8<<20)
+		s.log.Warnf("Maximum payloads over 8.00 MB are generally discouraged and could lead to poor performance")
 	}
 }
 

@@ -155,7 +155,7 @@ func (b *Broker) Accept(conn netsim.Conn) { b.accept(conn) }
 func (b *Broker) accept(conn netsim.Conn) *Client {
 	c := &Client{
 		b: b, id: b.NextID(), conn: conn, start: b.clock.Now(),
-		echo: true, verbose: true, pedantic: true, subsMax: -1,
+		echo: true, verbose: true, pedantic: true, subsMax: -1, accountSubs: -1,
 	}
 	c.strand = b.clock.NewStrand(clientStrandName(c.id))
 	c.timer = c.strand.NewTimer(c.deadline)

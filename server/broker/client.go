@@ -52,25 +52,27 @@ type Client struct {
 	implicit  bool // became no_auth_user with its first operation
 	known     bool // the table of users had its name when it authenticated
 
-	parser    wire.Parser
-	connect   *wire.Connect // nil until CONNECT
-	held      []byte        // a PROXY header that is not complete
-	nonce     []byte
-	acc       *account.Account
-	publishes *perm.Set // what restricts publishing; nil when nothing does
-	pub       perm.PubCache
-	subsMax   int64 // -1 is unlimited
+	parser      wire.Parser
+	connect     *wire.Connect // nil until CONNECT
+	held        []byte        // a PROXY header that is not complete
+	nonce       []byte
+	acc         *account.Account
+	publishes   *perm.Set // what restricts publishing; nil when nothing does
+	pub         perm.PubCache
+	subsMax     int64 // -1 is unlimited
+	accountSubs int64 // the account's share in subsMax
 
 	// Deadlines on the monotonic clock; 0 is none. One timer serves them all.
-	now      time.Duration // of the present task
-	authAt   time.Duration
-	tlsAt    time.Duration
-	pingAt   time.Duration
-	expireAt time.Duration
-	stallAt  time.Duration
-	pings    int           // unanswered
-	pingSent time.Duration // when the last PING went out; 0 is none yet
-	accepted time.Duration
+	now        time.Duration // of the present task
+	authAt     time.Duration
+	tlsAt      time.Duration
+	pingAt     time.Duration
+	expireAt   time.Duration
+	stallAt    time.Duration
+	overSubsAt time.Duration
+	pings      int           // unanswered
+	pingSent   time.Duration // when the last PING went out; 0 is none yet
+	accepted   time.Duration
 
 	routes  routeCache
 	touched []*stage

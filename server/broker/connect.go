@@ -212,6 +212,24 @@ func (c *Client) applyLimits() {
 	l := c.acc.Limits()
 	c.parser.MaxPayload = lower(c.parser.MaxPayload, l.Payload)
 	c.subsMax = lower(c.subsMax, l.Subs)
+	if l.Subs >= 0 && l.Subs != c.accountSubs && int64(c.NumSubscriptions()) >= c.subsMax {
+		c.overSubsAt = c.now + overSubsWait
+	}
+	c.accountSubs = l.Subs
+}
+
+// overSubsWait is how long a connection lives that an account's new limit of
+// subscriptions leaves no room.
+const overSubsWait = 20 * time.Millisecond
+
+// overSubs ends a connection that has as many subscriptions as its account's new
+// limit, or more.
+func (c *Client) overSubs() {
+	if int64(c.NumSubscriptions()) < c.subsMax {
+		return
+	}
+	c.b.log.Errorf("%s - maximum subscriptions exceeded", c)
+	c.fail(wire.TextMaxSubscriptions, MaxSubscriptionsExceeded)
 }
 
 // lower of two limits, where a negative one is none.
@@ -241,7 +259,7 @@ func (c *Client) sendInfoWith(afterConnect, lame bool) {
 	line := wire.AppendInfo(nil, info)
 	c.reply(line)
 	c.infoSent = true
-	if c.b.log.Trace() {
+	if c.b.log.Trace() && c.began {
 		c.traceOut("INFO", line[len("INFO "):len(line)-2])
 	}
 }

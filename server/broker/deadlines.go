@@ -15,7 +15,7 @@ var (
 // arm sets the connection's one timer to its nearest deadline.
 func (c *Client) arm() {
 	next := time.Duration(0)
-	for _, at := range [...]time.Duration{c.authAt, c.tlsAt, c.pingAt, c.expireAt, c.stallAt} {
+	for _, at := range [...]time.Duration{c.authAt, c.tlsAt, c.pingAt, c.expireAt, c.stallAt, c.overSubsAt} {
 		if at > 0 && (next == 0 || at < next) {
 			next = at
 		}
@@ -55,6 +55,9 @@ func (c *Client) deadline() {
 	}
 	if c.due(&c.expireAt) {
 		c.fail(wire.TextAuthExpired, AuthenticationExpired)
+	}
+	if c.due(&c.overSubsAt) {
+		c.overSubs()
 	}
 	if c.due(&c.pingAt) {
 		c.pingDue()

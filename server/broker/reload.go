@@ -143,6 +143,7 @@ func (c *Client) reloaded(changed map[*account.Account]bool, payload bool) {
 	}
 	c.forgetRoutes()
 	c.endBatch()
+	c.arm()
 }
 
 // reauthorize asks the new users about a connection that authenticated before.

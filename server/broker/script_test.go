@@ -37,6 +37,7 @@ type script struct {
 	sim     *clock.Sim
 	net     *netsim.Sim
 	broker  *broker.Broker
+	log     *logging.Switch
 	clients map[string]*scriptClient
 }
 
@@ -55,10 +56,10 @@ func newScript(t *testing.T, text string) *script {
 	o.SetBaseline()
 	require.NoError(t, o.Validate())
 	sim := clock.NewSim(1)
-	s := &script{t: t, sim: sim, net: netsim.NewSim(sim), clients: map[string]*scriptClient{}}
+	s := &script{t: t, sim: sim, net: netsim.NewSim(sim), clients: map[string]*scriptClient{}, log: logging.NewSwitch()}
 	c := sim.Clock("server")
 	b, err := broker.New(broker.Config{
-		Clock: c, Log: logging.NewSwitch(), Options: o, Identity: broker.Identity{ServerID: "NSCRIPT", ServerName: "script"},
+		Clock: c, Log: s.log, Options: o, Identity: broker.Identity{ServerID: "NSCRIPT", ServerName: "script"},
 	})
 	require.NoError(t, err)
 	s.broker = b

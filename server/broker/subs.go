@@ -166,7 +166,7 @@ func (c *Client) removeSub(sub *account.Subscription) {
 		c.acc.Index().Remove(sub.Subject, sub.Queue, sub)
 	}
 	removeShadows(shadows)
-	if c.b.log.Trace() {
+	if c.b.log.Trace() && c.phase != phaseClosed {
 		c.traceDelsub(sub.SID)
 	}
 }

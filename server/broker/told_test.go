@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -43,6 +44,32 @@ func TestReloadClosesWhoseUsersAreGone(t *testing.T) {
 			s.login("a", tc.connect)
 			s.reload(tc.after)
 			require.Equal(t, tc.want, s.endings()[1])
+		})
+	}
+}
+
+func TestReloadEndsWhoHasMoreSubscriptionsThanAllowed(t *testing.T) {
+	const conf = "accounts {A {users: [{user: a, password: a}], limits {max_subs: %s}}}"
+	for _, tc := range []struct {
+		name, after string
+		want        broker.Reason // Unknown is none: it stays
+	}{
+		{"below present use", "2", broker.MaxSubscriptionsExceeded},
+		{"at present use", "3", broker.MaxSubscriptionsExceeded},
+		{"above present use", "4", broker.Unknown},
+		{"the same", "10", broker.Unknown},
+		{"none", "-1", broker.Unknown},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := newScript(t, fmt.Sprintf(conf, "10"))
+			s.login("a", `,"user":"a","pass":"a"`)
+			s.send("a", "SUB x 1\r\nSUB y 2\r\nSUB z 3\r\n")
+			s.settle()
+			s.reload(fmt.Sprintf(conf, tc.after))
+			require.Equal(t, tc.want, s.endings()[1])
+			if tc.want != broker.Unknown {
+				require.Contains(t, string(s.clients["a"].got), "-ERR 'maximum subscriptions exceeded'")
+			}
 		})
 	}
 }

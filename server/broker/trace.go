@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"bytes"
+
 	"github.com/lockstepmq/lockstep/server/wire"
 )
 
@@ -49,7 +51,7 @@ func (c *Client) tracePublish(op *wire.Op) {
 func (c *Client) tracePayload(arrow string, p []byte, header int) {
 	o := c.b.options()
 	if o.TraceHeaders {
-		p = p[:header]
+		p = bytes.TrimRight(p[:header], "\r\n")
 	}
 	if len(p) == 0 || !c.traced() {
 		return
