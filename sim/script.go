@@ -130,7 +130,7 @@ func (w *World) newScripts() {
 			u = &users[rnd.IntN(len(users))]
 		}
 		c := w.newClient("c"+string(rune('0'+i)), u.Name, u.Account)
-		for range rnd.IntN(4) {
+		for range 1 + rnd.IntN(3) {
 			d := desire{subject: pick(rnd, subscribeSubjects, u.Account)}
 			if rnd.IntN(3) == 0 {
 				d.queue = "q1" + u.Account

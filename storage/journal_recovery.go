@@ -293,7 +293,7 @@ func (r *recovery) repair() {
 			return
 		}
 	}
-	if r.behind && r.last.count > 0 {
+	if r.behind {
 		batch := append(make([]byte, batchHeaderLen, batchHeaderLen+len(r.body)), r.body...)
 		r.j.previous = seal(batch, r.j.id, batchHeader{
 			previous: r.last.previous, offset: r.pos, covers: r.last.covers, durable: r.last.covers,
