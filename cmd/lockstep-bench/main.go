@@ -6,6 +6,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,10 +23,11 @@ type settings struct {
 	runs                int
 	scale               float64
 	conns, subs         int
+	out                 io.Writer
 }
 
 func main() {
-	s := settings{}
+	s := settings{out: os.Stdout}
 	if color.NoColor { // not a terminal
 		text.DisableColors()
 	}
@@ -83,7 +85,7 @@ func (s *settings) run() error {
 		}
 		defer pair[i].stop()
 	}
-	t := newTable("load", "", filepath.Base(s.ours), filepath.Base(s.against), "ratio", "target")
+	t := newTable(s.out, "load", "", filepath.Base(s.ours), filepath.Base(s.against), "ratio", "target")
 	for _, sc := range scenarios {
 		sc.msgs = int(float64(sc.msgs) * s.scale)
 		if err := s.load(t, nats, pair, sc); err != nil {
@@ -97,9 +99,9 @@ func (s *settings) run() error {
 	return nil
 }
 
-func newTable(header ...any) table.Writer {
+func newTable(out io.Writer, header ...any) table.Writer {
 	t := table.NewWriter()
-	t.SetOutputMirror(os.Stdout)
+	t.SetOutputMirror(out)
 	t.SetStyle(table.StyleLight)
 	t.AppendHeader(table.Row(header))
 	t.SetColumnConfigs([]table.ColumnConfig{
