@@ -130,11 +130,31 @@ func (w *World) recount(b *broker.Broker) {
 		if peer == nil {
 			continue
 		}
+		w.recognize(c, peer)
 		if s := peer.State(false); s.InMsgs != in[c.c] || s.OutMsgs != out[c.c] {
 			w.violate(core.Health, "the server counts %d messages from %s and %d to it; it sent %d and received %d",
 				s.InMsgs, c.c, s.OutMsgs, in[c.c], out[c.c])
 		}
 	}
+}
+
+// recognize demands that the server takes a client for who it is.
+func (w *World) recognize(c *Client, peer *broker.Client) {
+	s := peer.State(false)
+	if s.Ident == nil || s.Ident.User != c.shownUser() || s.Account != c.account || (s.TLS != nil) != c.secure {
+		w.violate(core.Health, "the server takes %s for user %q of account %s, TLS %v; it is user %q of account %s, TLS %v",
+			c.c, identUser(s.Ident), s.Account, s.TLS != nil, c.shownUser(), c.account, c.secure)
+	}
+	if at := fmt.Sprintf("%s:%d", s.Host, s.Port); c.stated != "" && at != c.stated {
+		w.violate(core.Health, "the server sees %s at %s, and its PROXY header said %s", c.c, at, c.stated)
+	}
+}
+
+func identUser(i *broker.Ident) string {
+	if i == nil {
+		return ""
+	}
+	return i.User
 }
 
 // watchBounds demands that no connection has more queued than it may.
@@ -146,8 +166,18 @@ func (w *World) watchBounds() {
 		if n := c.State(false).Pending; n > w.plan.MaxPending {
 			w.violate(core.Bound, "connection %d has %d bytes pending, above max_pending %d", c.ID(), n, w.plan.MaxPending)
 		}
-		if state := c.State(false); state.Account == garbageAccount && state.NumSubs > garbageSubsMax {
-			w.violate(core.Bound, "connection %d has %d subscriptions, above the account's limit of %d", c.ID(), state.NumSubs, garbageSubsMax)
+		if state := c.State(false); w.subsMax(state.Account) > 0 && state.NumSubs > w.subsMax(state.Account) {
+			w.violate(core.Bound, "connection %d has %d subscriptions, above the account's limit of %d", c.ID(), state.NumSubs, w.subsMax(state.Account))
 		}
 	}
+}
+
+// subsMax is the limit of an account's connections; 0 is none.
+func (w *World) subsMax(account string) int {
+	for i := range w.rec.h.World.Accounts {
+		if a := &w.rec.h.World.Accounts[i]; a.Name == account {
+			return a.MaxSubs
+		}
+	}
+	return 0
 }

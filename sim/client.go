@@ -58,6 +58,17 @@ type Client struct {
 	paused  bool   // the script stands still
 	stopped bool   // does not connect again
 	ready   func()
+	secure  bool       // a TLS handshake was begun on this connection
+	nonce   *string    // of INFO, while a handshake runs
+	stated  string     // where the PROXY header says that the client is; "" without one
+	owed    []owedText // answers that are to come later
+}
+
+// owedText is one more answer to a request.
+type owedText struct {
+	reply string
+	id    uint64
+	conn  *core.Conn
 }
 
 type clientState uint8
@@ -135,7 +146,12 @@ func (c *Client) dialed(rec *core.Conn, conn netsim.Conn, err error) {
 	c.asked, c.told, c.due = 0, 0, nil
 	c.subs = make(map[string]*liveSub)
 	c.heard = c.w.sim.Now()
+	c.secure, c.nonce, c.owed = false, nil, nil
 	conn.Start(c.strand, &session{c, rec})
+	c.sayProxy()
+	if c.w.plan.TLS == TLSFirst {
+		c.startTLS(nil)
+	}
 	c.again.Reset(keepAlive)
 }
 
@@ -187,7 +203,12 @@ func (s *session) Data(p []byte) {
 		if !ok {
 			break
 		}
+		tls := c.secure
 		c.hear(&op)
+		if c.secure && !tls {
+			c.startTLS(p)
+			return
+		}
 	}
 	c.send()
 }
@@ -228,16 +249,32 @@ func (c *Client) info(arg []byte) {
 		return
 	}
 	if c.state != clientGreeting {
+		if want := c.payloadMax(); info.ConnectInfo && info.MaxPayload != int64(want) {
+			c.w.violate(core.Health, "%s was told that max_payload is %d, and it is %d", c.c, info.MaxPayload, want)
+		}
 		return
 	}
 	c.c.Epoch, c.id = c.w.epochs[info.ServerID], info.ClientID
+	if mode := c.w.plan.TLS; !c.secure && mode != "" && (mode != TLSOptional || c.rnd.IntN(2) == 0) {
+		c.secure, c.nonce = true, &info.Nonce // the session goes on when it is secure
+		return
+	}
+	c.login(info.Nonce)
+}
+
+// login sends CONNECT and what the client is subscribed to for good.
+func (c *Client) login(nonce string) {
+	if c.secure {
+		c.w.used("TLS " + string(c.w.plan.TLS))
+	}
 	c.verbose = c.rnd.IntN(5) == 0
 	c.asked++ // CONNECT
 	opts := wire.Connect{
 		Verbose: c.verbose, Pedantic: c.rnd.IntN(5) == 0, Echo: c.c.Echo, Headers: c.c.Headers,
 		NoResponders: c.c.NoResponders, Protocol: 1, Name: c.name, Lang: "sim", Version: "1",
-		Username: c.user, Password: password(c.user),
 	}
+	c.present(&opts, nonce)
+	var err error
 	c.out, err = wire.AppendConnect(c.out, &opts)
 	if err != nil {
 		panic(err)
@@ -324,6 +361,9 @@ func (c *Client) drop(s *liveSub) {
 func (c *Client) publish(subject, reply string, size int, answers uint64) *core.Publish {
 	c.w.rec.ids++
 	c.seq++
+	if size < 0 { // an answer's end
+		return c.publishEnd(subject, answers)
+	}
 	p := &core.Publish{ID: c.w.rec.ids, Seq: c.seq, Conn: c.c, Subject: subject, Reply: reply, Answers: answers, Sent: c.w.rec.now()}
 	c.confirm(p.Sent, &p.Done)
 	c.w.rec.h.Pubs = append(c.w.rec.h.Pubs, p)
@@ -335,6 +375,33 @@ func (c *Client) publish(subject, reply string, size int, answers uint64) *core.
 		c.out = wire.AppendPub(c.out, []byte(subject), []byte(reply), body)
 	}
 	return p
+}
+
+// publishEnd sends the empty message that ends a streamed response.
+func (c *Client) publishEnd(subject string, answers uint64) *core.Publish {
+	p := &core.Publish{ID: c.w.rec.ids, Seq: c.seq, Conn: c.c, Subject: subject, Answers: answers, End: true, Sent: c.w.rec.now()}
+	c.confirm(p.Sent, &p.Done)
+	c.w.rec.h.Pubs = append(c.w.rec.h.Pubs, p)
+	c.out = wire.AppendPub(c.out, []byte(subject), nil, nil)
+	return p
+}
+
+// payloadMax is the most that the client may publish.
+func (c *Client) payloadMax() int {
+	if most := c.limits().MaxPayload; most > 0 {
+		return min(most, c.w.plan.MaxPayload)
+	}
+	return c.w.plan.MaxPayload
+}
+
+// limits are those of the client's account.
+func (c *Client) limits() *core.Account {
+	for i := range c.w.rec.h.World.Accounts {
+		if a := &c.w.rec.h.World.Accounts[i]; a.Name == c.account {
+			return a
+		}
+	}
+	panic("sim: no account " + c.account)
 }
 
 // request publishes with a reply subject of its own.
@@ -364,6 +431,9 @@ func (c *Client) message(op *wire.Op) {
 		return
 	}
 	d.ID, d.Intact = readPayload(op.Payload[op.Header:])
+	if len(op.Payload) == 0 {
+		d.Intact = true
+	}
 	if id, ok := wire.HeaderValue(op.Payload[:op.Header], "X-Id"); ok && string(id) != strconv.FormatUint(d.ID, 10) {
 		d.Intact = false
 	}
@@ -384,6 +454,37 @@ func (c *Client) answer(d *core.Delivery) {
 	}
 	c.w.rec.answer++
 	c.publish(d.Reply, "", 20+c.rnd.IntN(100), d.ID)
+	switch {
+	case strings.HasPrefix(d.Subject, "flow."), strings.HasPrefix(d.Subject, "bits."):
+		for range c.rnd.IntN(4) {
+			c.publish(d.Reply, "", 20+c.rnd.IntN(100), d.ID)
+		}
+		if c.rnd.IntN(2) == 0 {
+			c.w.used("response in parts, " + d.Subject[:4])
+			c.publish(d.Reply, "", -1, d.ID)
+		}
+	case c.rnd.IntN(4) > 0:
+		return
+	case c.user == "a-answers":
+		c.w.used("answers up to the permit, and above")
+		for range 1 + c.rnd.IntN(3) {
+			c.publish(d.Reply, "", 20, d.ID)
+		}
+		return
+	}
+	if c.rnd.IntN(2) == 0 && len(c.owed) < 8 {
+		c.owed = append(c.owed, owedText{d.Reply, d.ID, c.c})
+	}
+}
+
+// payOwed gives an answer that was left for later.
+func (c *Client) payOwed() {
+	o := c.owed[0]
+	c.owed = c.owed[1:]
+	if o.conn == c.c {
+		c.w.used("late answer")
+		c.publish(o.reply, "", 20, o.id)
+	}
 }
 
 // complaint is an -ERR.
@@ -396,6 +497,10 @@ func (c *Client) complaint(text string) {
 		c.told++
 		n.Kind = core.NoticePublish
 		n.Subject, _ = strconv.Unquote(strings.TrimPrefix(text, "Permissions Violation for Publish to "))
+	case text == wire.TextMaxSubscriptions:
+		c.told++
+		n.Kind = core.NoticeLimit
+		c.overLimit(now)
 	case text == wire.TextAuthViolation:
 		n.Kind = core.NoticeAuth
 	case strings.HasPrefix(text, "Permissions Violation for Subscription to "):
@@ -403,6 +508,26 @@ func (c *Client) complaint(text string) {
 		return
 	}
 	c.w.rec.h.Notices = append(c.w.rec.h.Notices, n)
+}
+
+// overLimit gives up every subscription that is not confirmed: one of them was refused.
+func (c *Client) overLimit(now core.Stamp) {
+	c.w.used("max_subscriptions reached")
+	for i := len(c.live) - 1; i >= 0; i-- {
+		s := c.live[i]
+		if s.Confirmed != core.Never {
+			continue
+		}
+		s.Limited = now
+		if s.UnsubSent == 0 {
+			c.unsubscribe(s, 0)
+		} else {
+			c.out = wire.AppendUnsub(c.out, []byte(s.SID), 0)
+			c.asked++
+			c.drop(s)
+		}
+	}
+	c.ping()
 }
 
 // subscriptionLost finds the subscription that a violation names: by its sid when a

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/nats-io/nkeys"
+
 	"github.com/lockstepmq/lockstep/netsim"
 )
 
@@ -83,6 +85,13 @@ type Plan struct {
 	TaskCost     time.Duration
 	Garbage      int // clients that send what they like
 
+	Token   bool    // one account, and a token is all it asks for
+	TLS     TLSMode // of the listener
+	Proxy   bool    // PROXY headers are understood
+	NoStall bool    // no_fast_producer_stall
+	Script  string  // of a scripted plan; "" is none
+
+	nkey    nkeys.KeyPair
 	Rates   []Rate // of the families that are on
 	Journal *JournalPlan
 }
@@ -121,7 +130,19 @@ func NewPlan(seed uint64, profile Profile, rnd *rand.Rand) Plan {
 	if profile == Disk || profile == Swarm && rnd.IntN(2) == 0 {
 		p.Journal = newJournalPlan(rnd, profile)
 	}
+	p.drawEntry(rnd)
 	return p
+}
+
+// drawEntry decides how clients come in.
+func (p *Plan) drawEntry(rnd *rand.Rand) {
+	p.nkey = drawNkey(rnd)
+	token, secure, mode, proxy, noStall := rnd.IntN(12) == 0, rnd.IntN(3) == 0, tlsModes[rnd.IntN(len(tlsModes))], rnd.IntN(5) == 0, rnd.IntN(8) == 0
+	p.Token, p.NoStall = token, noStall
+	if secure && !(token && mode == TLSMap) {
+		p.TLS = mode
+	}
+	p.Proxy = proxy && p.TLS != TLSFirst
 }
 
 // drawFaults is the swarm draw.

@@ -24,6 +24,9 @@ func (c *Client) step() {
 	if c.state != clientReady || c.conn.Buffered() > unsentMax {
 		return
 	}
+	if len(c.owed) > 0 {
+		c.payOwed()
+	}
 	for range 1 + c.rnd.IntN(c.w.plan.Burst) {
 		c.act()
 		if c.state != clientReady {
@@ -64,6 +67,10 @@ func (c *Client) act() {
 		c.ping()
 	case c.rnd.IntN(4) > 0:
 		c.flood()
+	case c.limits().MaxPayload > 0 && c.rnd.IntN(2) == 0:
+		c.w.used("max_payload passed")
+		c.publish(pick(c.rnd, publishSubjects, c.account), "", c.payloadMax()+1, 0).TooBig = true
+		c.send()
 	default:
 		c.send()
 		c.conn.Close(nil)
@@ -82,7 +89,7 @@ func (c *Client) flood() {
 
 // scriptSub subscribes, unless there are enough.
 func (c *Client) scriptSub() *liveSub {
-	if len(c.live) >= subsMax {
+	if len(c.live) >= subsMax || len(c.live) > limitedSubs && c.limits().MaxSubs > 0 {
 		return nil
 	}
 	queue := ""
@@ -109,7 +116,7 @@ func (c *Client) anySub() *liveSub {
 
 // size draws a payload's length: mostly small, sometimes up to the limit.
 func (c *Client) size() int {
-	most := c.w.plan.MaxPayload - 100
+	most := c.payloadMax() - 100
 	switch c.rnd.IntN(20) {
 	case 0:
 		return c.rnd.IntN(most)
@@ -124,6 +131,10 @@ func (w *World) newScripts() {
 	rnd := w.sim.Rand("clients")
 	all := w.rec.h.World.Users
 	users := all[:len(all)-1] // the last one is for garbage
+	watch := map[int][]string{0: {"parted.>", "half.>"}, 1: {"imp.>"}}
+	if !w.plan.Token {
+		watch[0] = append(watch[0], "flow.*", "bits.*", "svc.*")
+	}
 	for i := range w.plan.Clients {
 		u := &users[i%len(users)]
 		if i >= 3 {
@@ -136,6 +147,12 @@ func (w *World) newScripts() {
 				d.queue = "q1" + u.Account
 			}
 			c.wanted = append(c.wanted, d)
+		}
+		for _, subject := range watch[i] {
+			if c.account != "B" && i == 1 {
+				break
+			}
+			c.wanted = append(c.wanted, desire{subject: subject})
 		}
 	}
 }

@@ -24,6 +24,9 @@ func (w *World) summarize(r *Result) {
 	for name, n := range w.faults { //lockstep:ordered a map becomes a map
 		r.Faults["world: "+name] = n
 	}
+	for name, n := range w.features { //lockstep:ordered a map becomes a map
+		r.Operations["used: "+name] = n
+	}
 	w.summarizeJournal(r)
 	r.Vacuous = w.floors(r)
 }

@@ -3,16 +3,44 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/lockstepmq/lockstep/checks/core"
+	"github.com/lockstepmq/lockstep/server/account"
 )
 
-// Three accounts: A exports to B; C has the same subjects and nothing to do with either.
+// A exports to B; C has the same subjects and nothing to do with either. B passes on to
+// D what it imports itself. The side import comes and goes with reloads.
 var (
-	crossStreamB  = core.Crossing{From: "A", Remote: "feed.>", Local: "imp.feed.>"}
-	crossServiceB = core.Crossing{From: "A", Remote: "svc.*", Local: "ask.*"}
-	mappingA      = core.Mapping{From: "map.*", To: "mapped.*"}
+	streamsB = []core.Crossing{
+		{From: "A", Remote: "feed.>", Local: "imp.feed.>"},
+		{From: "A", Remote: "side.>", Local: "imp.side.>", Spans: []core.Span{{On: true}}},
+	}
+	servicesB = []core.Crossing{
+		{From: "A", Remote: "svc.*", Local: "ask.*"},
+		{From: "A", Remote: "svc.*", Local: "chain.*"},
+		{From: "A", Remote: "flow.*", Local: "askflow.*", Response: core.Streamed},
+		{From: "A", Remote: "bits.*", Local: "askbits.*", Response: core.Chunked},
+	}
+	servicesD = []core.Crossing{{From: "B", Remote: "chain.*", Local: "far.*"}}
+
+	// Two shares and a loss; two shares; one share, and the rest as it was.
+	mappingsA = []core.Mapping{
+		core.Renamed("map.*", "mapped.*"),
+		{From: "split.*", To: []core.Destination{
+			{To: "parted.a.*", Weight: 40}, {To: "parted.b.*", Weight: 20}, {To: "split.*", Weight: 10},
+			{To: "parted.c.*", Weight: 100, Cluster: "elsewhere"},
+		}},
+		{From: "halves.*", To: []core.Destination{{To: "half.a.*", Weight: 50}, {To: "half.b.*", Weight: 50}}},
+		{From: "rest.*", To: []core.Destination{{To: "half.rest.*", Weight: 60}}},
+	}
+)
+
+const (
+	// The limits of accounts C and D.
+	limitedSubs    = 10
+	limitedPayload = 2048
 )
 
 // Permissions that a restricted user may have, in turn.
@@ -23,11 +51,12 @@ var restrictions = []core.Permissions{
 		SubAllow: []string{"t.a.>", "t.*.x", "t.>", "_INBOX.>", "feed.>", "imp.>", "imp.feed.a", "svc.*"},
 	},
 	{},
+	{SubAllow: []string{"t.>", "feed.*", "_INBOX.>", "imp.>", "t.*.x q1*", "*.a q2*", "*.a"}, SubDeny: []string{"t.a.x q2*"}},
 	{PubDeny: []string{"t.a.x", "feed.b"}, SubDeny: []string{"t.a.*", "t.b.x"}, SubAllow: []string{"t.>", "t.*.*", "feed.*", "_INBOX.>", "imp.>"}},
 }
 
 // answerer may publish nothing but answers.
-var answerer = core.Permissions{Responses: true, SubAllow: []string{"svc.>", "_INBOX.>", "t.>", "t.*.x"}}
+var answerer = core.Permissions{Responses: true, ResponsesMax: 2, SubAllow: []string{"svc.>", "flow.*", "bits.*", "_INBOX.>", "t.>", "t.*.x"}}
 
 // newTopology is what every server is configured with at first.
 func newTopology(rnd *rand.Rand) core.World {
@@ -35,12 +64,14 @@ func newTopology(rnd *rand.Rand) core.World {
 		return core.User{Name: name, Account: account, Versions: []core.Version{{Perms: p}}}
 	}
 	draw := func() core.Permissions { return restrictions[rnd.IntN(len(restrictions))] }
+	side := slices.Clone(streamsB)
 	return core.World{
 		Accounts: []core.Account{
-			{Name: "A", Mappings: []core.Mapping{mappingA}},
-			{Name: "B", Streams: []core.Crossing{crossStreamB}, Services: []core.Crossing{crossServiceB}},
-			{Name: "C"},
-			{Name: garbageAccount},
+			{Name: "A", Mappings: mappingsA},
+			{Name: "B", Streams: side, Services: servicesB},
+			{Name: "C", MaxSubs: limitedSubs},
+			{Name: "D", Services: servicesD, MaxSubs: limitedSubs, MaxPayload: limitedPayload},
+			{Name: garbageAccount, MaxSubs: garbageSubsMax},
 		},
 		Users: []core.User{
 			user("a-free", "A", core.Permissions{}),
@@ -49,7 +80,21 @@ func newTopology(rnd *rand.Rand) core.World {
 			user("a-answers", "A", answerer),
 			user("c-free", "C", core.Permissions{}),
 			user("b-some", "B", draw()),
+			user("d-free", "D", core.Permissions{}),
+			user(nkeyUser, "A", core.Permissions{}),
+			user(anyUser, "B", core.Permissions{}),
 			user(garbageUser, garbageAccount, core.Permissions{}),
+		},
+	}
+}
+
+// newTokenTopology is the one account of a server that asks for a token.
+func newTokenTopology() core.World {
+	return core.World{
+		Accounts: []core.Account{{Name: account.Global, Mappings: mappingsA}},
+		Users: []core.User{
+			{Name: tokenUser, Account: account.Global, Versions: []core.Version{{}}},
+			{Name: garbageUser, Account: garbageAccount, Versions: []core.Version{{}}}, // whom nobody lets in
 		},
 	}
 }
@@ -61,63 +106,105 @@ func configText(w *core.World, p *Plan) string {
 	fmt.Fprintf(&b, "max_payload: %d\nmax_pending: %d\n", p.MaxPayload, p.MaxPending)
 	fmt.Fprintf(&b, "ping_interval: \"%dms\"\nwrite_deadline: \"%dms\"\n", p.PingInterval.Milliseconds(), p.WriteDeadline.Milliseconds())
 	fmt.Fprintf(&b, "lame_duck_duration: \"30s\"\nlame_duck_grace_period: \"2s\"\n")
+	if p.Proxy {
+		b.WriteString("proxy_protocol: true\n")
+	}
+	if p.NoStall {
+		b.WriteString("no_fast_producer_stall: true\n")
+	}
+	if p.Token {
+		fmt.Fprintf(&b, "authorization {token: %q}\n", password(tokenUser))
+		writeMappings(&b, &w.Accounts[0])
+		return b.String()
+	}
+	fmt.Fprintf(&b, "no_auth_user: %q\n", anyUser)
 	b.WriteString("accounts {\n")
 	for i := range w.Accounts {
-		writeAccount(&b, w, &w.Accounts[i])
+		writeAccount(&b, w, p, &w.Accounts[i])
 	}
 	b.WriteString("}\n")
 	return b.String()
 }
 
-func writeAccount(b *strings.Builder, w *core.World, a *core.Account) {
+func writeAccount(b *strings.Builder, w *core.World, p *Plan, a *core.Account) {
 	fmt.Fprintf(b, "  %s {\n    users: [\n", a.Name)
 	for i := range w.Users {
 		if u := &w.Users[i]; u.Account == a.Name {
 			perms := u.Versions[len(u.Versions)-1].Perms
-			fmt.Fprintf(b, "      {user: %q, password: %q%s}\n", u.Name, password(u.Name), permissionsText(&perms))
+			fmt.Fprintf(b, "      {%s%s}\n", p.userText(u.Name), permissionsText(&perms))
 		}
 	}
 	b.WriteString("    ]\n")
-	var streams, services []string
+	writeCrossings(b, w, a)
+	var limits []string
+	if a.MaxSubs > 0 {
+		limits = append(limits, fmt.Sprintf("max_subs: %d", a.MaxSubs))
+	}
+	if a.MaxPayload > 0 {
+		limits = append(limits, fmt.Sprintf("max_payload: %d", a.MaxPayload))
+	}
+	if limits != nil {
+		fmt.Fprintf(b, "    limits: {%s}\n", strings.Join(limits, ", "))
+	}
+	writeMappings(b, a)
+	b.WriteString("  }\n")
+}
+
+// writeCrossings writes an account's imports, and the exports that others import.
+func writeCrossings(b *strings.Builder, w *core.World, a *core.Account) {
+	var exports, imports []string
+	export := func(text string) {
+		if !slices.Contains(exports, text) {
+			exports = append(exports, text)
+		}
+	}
 	for _, other := range w.Accounts {
 		for _, im := range other.Streams {
 			if im.From == a.Name {
-				streams = append(streams, im.Remote)
+				export(fmt.Sprintf("{stream: %q}", im.Remote))
 			}
 		}
 		for _, im := range other.Services {
 			if im.From == a.Name {
-				services = append(services, im.Remote)
+				export(fmt.Sprintf("{service: %q, response_type: %q}", im.Remote, [...]string{"single", "stream", "chunked"}[im.Response]))
 			}
 		}
 	}
-	list := func(name string, entries []string) {
-		if len(entries) > 0 {
-			fmt.Fprintf(b, "    %s: [%s]\n", name, strings.Join(entries, ", "))
-		}
-	}
-	var exports, imports []string
-	for _, s := range streams {
-		exports = append(exports, fmt.Sprintf("{stream: %q}", s))
-	}
-	for _, s := range services {
-		exports = append(exports, fmt.Sprintf("{service: %q}", s))
-	}
-	list("exports", exports)
 	for _, im := range a.Streams {
-		imports = append(imports, fmt.Sprintf("{stream: {account: %s, subject: %q}, prefix: %q}", im.From, im.Remote, strings.TrimSuffix(im.Local, "."+im.Remote)))
+		if n := len(im.Spans); n == 0 || im.Spans[n-1].On {
+			imports = append(imports, fmt.Sprintf("{stream: {account: %s, subject: %q}, prefix: %q}", im.From, im.Remote, strings.TrimSuffix(im.Local, "."+im.Remote)))
+		}
 	}
 	for _, im := range a.Services {
 		imports = append(imports, fmt.Sprintf("{service: {account: %s, subject: %q}, to: %q}", im.From, im.Remote, im.Local))
 	}
-	list("imports", imports)
-	if a.Name == garbageAccount {
-		fmt.Fprintf(b, "    limits: {max_subs: %d}\n", garbageSubsMax)
+	for _, list := range []struct {
+		name    string
+		entries []string
+	}{{"exports", exports}, {"imports", imports}} {
+		if len(list.entries) > 0 {
+			fmt.Fprintf(b, "    %s: [%s]\n", list.name, strings.Join(list.entries, ", "))
+		}
 	}
+}
+
+func writeMappings(b *strings.Builder, a *core.Account) {
+	if len(a.Mappings) == 0 {
+		return
+	}
+	b.WriteString("    mappings: {\n")
 	for _, m := range a.Mappings {
-		fmt.Fprintf(b, "    mappings: {%q: %q}\n", m.From, strings.Replace(m.To, "*", "$1", 1))
+		var to []string
+		for _, d := range m.To {
+			cluster := ""
+			if d.Cluster != "" {
+				cluster = fmt.Sprintf(", cluster: %q", d.Cluster)
+			}
+			to = append(to, fmt.Sprintf("{destination: %q, weight: %d%s}", strings.Replace(d.To, "*", "$1", 1), d.Weight, cluster))
+		}
+		fmt.Fprintf(b, "      %q: [%s]\n", m.From, strings.Join(to, ", "))
 	}
-	b.WriteString("  }\n")
+	b.WriteString("    }\n")
 }
 
 func password(user string) string { return "secret-of-" + user }
@@ -139,7 +226,7 @@ func permissionsText(p *core.Permissions) string {
 	side("publish", p.PubAllow, p.PubDeny)
 	side("subscribe", p.SubAllow, p.SubDeny)
 	if p.Responses {
-		parts = append(parts, `allow_responses: {max: 1, expires: "1m"}`)
+		parts = append(parts, fmt.Sprintf(`allow_responses: {max: %d, expires: "1m"}`, max(p.ResponsesMax, 1)))
 	}
 	if parts == nil {
 		return ""
@@ -158,21 +245,27 @@ func quoted(list []string) string {
 // What clients publish and subscribe, by account; "" is for all.
 var (
 	publishSubjects = map[string][]string{
-		"":  {"t.a.x", "t.a.y", "t.b.x", "t.b.y", "feed.a", "feed.b", "lone.a"},
-		"A": {"map.a", "map.b", "svc.a", "mapped.a"},
-		"B": {"ask.a", "ask.b", "imp.feed.a", "svc.a"},
-		"C": {"svc.a", "ask.a", "imp.feed.a"},
+		"":             {"t.a.x", "t.a.y", "t.b.x", "t.b.y", "feed.a", "feed.b", "lone.a"},
+		"A":            {"map.a", "map.b", "svc.a", "mapped.a", "split.a", "split.b", "halves.a", "rest.a", "side.a", "parted.a.x"},
+		"B":            {"ask.a", "ask.b", "imp.feed.a", "svc.a", "chain.a"},
+		"C":            {"svc.a", "ask.a", "imp.feed.a"},
+		"D":            {"far.a", "far.b", "chain.a", "svc.a"},
+		account.Global: {"map.a", "mapped.a", "split.a", "split.b", "halves.a", "rest.a"},
 	}
 	subscribeSubjects = map[string][]string{
-		"":  {"t.a.x", "t.a.y", "t.b.x", "t.b.y", "t.*.x", "t.a.*", "t.>", "*.a", "feed.a", "feed.*", "feed.>", "t.*.*", ">"},
-		"A": {"mapped.*", "map.a", "svc.a", "svc.*"},
-		"B": {"imp.>", "imp.feed.a", "imp.*.b", "ask.a"},
-		"C": {"imp.>", "svc.*"},
+		"":             {"t.a.x", "t.a.y", "t.b.x", "t.b.y", "t.*.x", "t.a.*", "t.>", "*.a", "feed.a", "feed.*", "feed.>", "t.*.*", ">"},
+		"A":            {"mapped.*", "map.a", "svc.a", "svc.*", "parted.>", "half.>", "flow.*", "bits.*", "parted.a.*", "rest.*", "split.*"},
+		"B":            {"imp.>", "imp.feed.a", "imp.*.b", "ask.a", "imp.*.a", "chain.*", "imp.side.a", "imp.feed.>"},
+		"C":            {"imp.>", "svc.*"},
+		"D":            {"far.*", "chain.*", "svc.*"},
+		account.Global: {"mapped.*", "map.a", "parted.>", "half.>", "parted.a.*", "rest.*", "split.*"},
 	}
 	requestSubjects = map[string][]string{
-		"A": {"svc.a", "svc.b", "lone.a", "t.a.x"},
-		"B": {"ask.a", "ask.b", "lone.a", "t.b.y"},
-		"C": {"svc.a", "ask.a", "lone.a"},
+		"A":            {"svc.a", "svc.b", "lone.a", "t.a.x", "split.r"},
+		"B":            {"ask.a", "ask.b", "lone.a", "t.b.y", "askflow.a", "askbits.a", "askflow.b", "chain.b"},
+		"C":            {"svc.a", "ask.a", "lone.a"},
+		"D":            {"far.a", "far.b", "chain.a", "lone.a"},
+		account.Global: {"lone.a", "t.a.x", "split.r"},
 	}
 )
 

@@ -49,7 +49,8 @@ type World struct {
 	restarts int
 	faults   map[string]int // by kind, those that the world itself counts
 	parts    []*netsim.Partition
-	chaos    bool // faults may strike
+	features map[string]int // made use of
+	chaos    bool           // faults may strike
 	clean    cleanState
 	found    []core.Violation // by the world's own probes
 	logger   logging.Logger
@@ -67,11 +68,15 @@ func NewWorld(p Plan) *World {
 	s := clock.NewSim(p.Seed)
 	w := &World{
 		plan: p, sim: s, net: netsim.NewSim(s), trace: s.Trace(),
-		epochs: make(map[string]int), faults: make(map[string]int),
+		epochs: make(map[string]int), faults: make(map[string]int), features: make(map[string]int),
 	}
 	w.net.SetProfile(p.Link)
 	w.net.SetSocketBuffer(p.SocketBuffer)
 	w.rec.h.World = newTopology(s.Rand("topology"))
+	if p.Token {
+		w.rec.h.World = newTokenTopology()
+	}
+	w.rec.h.World.Drops = p.NoStall
 	return w
 }
 
@@ -83,6 +88,7 @@ func (w *World) optionsOf(t *core.World) (*server.Options, error) {
 	if err := o.ProcessConfigString(configText(t, &w.plan)); err != nil {
 		return nil, fmt.Errorf("configuration of the simulated server: %w", err)
 	}
+	w.plan.applyTLS(o)
 	return o, nil
 }
 
@@ -165,8 +171,27 @@ func (w *World) Reload() {
 				u.Versions = append(slices.Clone(u.Versions), core.Version{Since: at, Perms: restrictions[rnd.IntN(len(restrictions))]})
 			}
 		}
+		if rnd.IntN(2) == 0 {
+			next.Accounts = toggleImports(next.Accounts, at)
+			w.used("stream import toggled")
+		}
 		w.reload(p, next, rnd.IntN(5) == 0)
 	})
+}
+
+// toggleImports takes imports away that come and go, or brings them back.
+func toggleImports(accounts []core.Account, at core.Stamp) []core.Account {
+	accounts = slices.Clone(accounts)
+	for i := range accounts {
+		a := &accounts[i]
+		a.Streams = slices.Clone(a.Streams)
+		for k := range a.Streams {
+			if im := &a.Streams[k]; len(im.Spans) > 0 {
+				im.Spans = append(slices.Clone(im.Spans), core.Span{Since: at, On: !im.Spans[len(im.Spans)-1].On})
+			}
+		}
+	}
+	return accounts
 }
 
 func (w *World) reload(p *process, next core.World, forbidden bool) {
@@ -182,6 +207,7 @@ func (w *World) reload(p *process, next core.World, forbidden bool) {
 		}
 		return
 	}
+	next.Reloads = append(next.Reloads, w.rec.now())
 	w.rec.h.World = next
 	if err := p.server.ReloadOptions(o); err != nil {
 		w.violate(core.Reload, "reload of permissions failed: %v", err)
@@ -197,6 +223,9 @@ func (w *World) violate(invariant, format string, args ...any) {
 func (w *World) note(level clock.Level, format string, args ...any) {
 	w.trace.Notef(level, "world", format, args...)
 }
+
+// used counts that a feature of the server was made use of.
+func (w *World) used(feature string) { w.features[feature]++ }
 
 func (w *World) count(fault string) {
 	w.faults[fault]++

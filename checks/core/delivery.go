@@ -1,5 +1,7 @@
 package core
 
+import "slices"
+
 // deliveries judges each message that a client was sent by itself.
 func (j *judge) deliveries() {
 	for _, d := range j.h.Deliveries {
@@ -16,6 +18,9 @@ func (j *judge) deliveries() {
 
 func (j *judge) delivery(d *Delivery, s *Sub) {
 	p := j.pubs[d.ID]
+	if d.ID == 0 && d.Intact {
+		p = j.endOf(d, s)
+	}
 	if p == nil || !d.Intact {
 		j.report(NoMore, d.At, "%s received on %q what nobody published so (message %d)", s, d.Subject, d.ID)
 		return
@@ -35,6 +40,8 @@ func (j *judge) delivery(d *Delivery, s *Sub) {
 	case !j.reached(d, s, p):
 	case p.Conn == s.Conn && !s.Conn.Echo:
 		j.report(Exact, d.At, "%s received its own %s without echo", s, p)
+	case p.TooBig:
+		j.report(Exact, d.At, "%s received %s, which is above its publisher's max_payload", s, p)
 	case p.Done < s.Sent:
 		j.report(NoMore, d.At, "%s received %s, which was over before it subscribed", s, p)
 	default:
@@ -69,18 +76,30 @@ func (j *judge) reached(d *Delivery, s *Sub, p *Publish) bool {
 	}
 	r := j.routeOf(from, p.Subject, to, s.Subject)
 	switch {
-	case r.subject == "" && from != to:
+	case !r.reaches() && from != to:
 		j.report(Isolation, d.At, "%s of account %s received %s of account %s, which nothing brings there", s, to, p, from)
-	case r.subject == "":
+	case !r.reaches():
 		j.report(NoMore, d.At, "%s received %s, which it does not match", s, p)
-	case r.subject != d.Subject:
-		j.report(NoMore, d.At, "%s received %s as %q, expected %q", s, p, d.Subject, r.subject)
+	case !slices.Contains(r.subjects, d.Subject):
+		j.report(NoMore, d.At, "%s received %s as %q, expected %q", s, p, d.Subject, r.subjects)
+	case !s.Conn.spans(r.over, p.Sent, d.At).any:
+		j.report(Reload, d.At, "%s received %s by an import that a reload had taken away", s, p)
+	case from == to && !j.sameChoice(p, d):
+		j.report(NoMore, d.At, "%s received %s as %q, and another as %q", s, p, d.Subject, j.chosen[p.ID])
 	case !r.service && d.Reply != p.Reply:
 		j.report(NoMore, d.At, "%s received %s with reply %q, expected %q", s, p, d.Reply, p.Reply)
 	default:
 		return true
 	}
 	return false
+}
+
+// sameChoice demands that all who hear a message hear it under the one subject that a
+// mapping chose for it.
+func (j *judge) sameChoice(p *Publish, d *Delivery) bool {
+	before, known := j.chosen[p.ID]
+	j.chosen[p.ID] = d.Subject
+	return !known || before == d.Subject
 }
 
 // answerReached judges the response to a request, which may come back over a
@@ -104,15 +123,17 @@ func (j *judge) answerReached(d *Delivery, s *Sub, p *Publish) bool {
 // permitted judges a delivery by the permissions of both sides.
 func (j *judge) permitted(d *Delivery, s *Sub, p *Publish) {
 	if p.Answers == 0 {
-		subject := j.h.World.account(p.Conn.Account).Mapped(p.Subject)
-		pub := j.versions(p.Conn, p.Sent, min(p.Done, d.At), func(v *Permissions) bool { return v.MayPublish(subject) })
-		if !pub.any {
+		may := false
+		for _, o := range j.h.World.account(p.Conn.Account).outcomes(p.Subject) {
+			may = may || j.versions(p.Conn, p.Sent, min(p.Done, d.At), func(v *Permissions) bool { return v.MayPublish(o.subject) }).any
+		}
+		if !may {
 			j.report(Perms, d.At, "%s received %s, whose publisher may not publish it", s, p)
 			return
 		}
 	}
 	// It may have passed while it was permitted; what was sent after that is over may not.
-	may := func(v *Permissions) bool { return v.MaySubscribe(s.Subject) }
+	may := func(v *Permissions) bool { return v.MaySubscribe(s.Subject, s.Queue) }
 	if !j.versions(s.Conn, p.Sent, d.At, may).any {
 		name := Perms
 		if j.versions(s.Conn, s.Sent, min(s.Confirmed, p.Sent), may).any {
@@ -121,7 +142,7 @@ func (j *judge) permitted(d *Delivery, s *Sub, p *Publish) {
 		j.report(name, d.At, "%s received %s, and may not be subscribed any more", s, p)
 		return
 	}
-	if j.versions(s.Conn, p.Sent, d.At, func(v *Permissions) bool { return v.Denies(d.Subject) }).all {
+	if j.versions(s.Conn, p.Sent, d.At, func(v *Permissions) bool { return v.Denies(d.Subject, s.Queue) }).all {
 		j.report(Perms, d.At, "%s received %s on %q, which it may not", s, p, d.Subject)
 	}
 }

@@ -82,6 +82,7 @@ type Sub struct {
 	UnsubSent, UnsubConfirmed Stamp // of the UNSUB without a maximum, or of the one with Max
 	Refused                   Stamp // -ERR in answer to SUB
 	Removed                   Stamp // -ERR after a reload
+	Limited                   Stamp // -ERR for too many, in answer to this SUB or to one near it
 }
 
 // Publish is one message that a client sent.
@@ -93,6 +94,8 @@ type Publish struct {
 	Reply   string
 	Probe   bool   // published after everything was healed
 	Answers uint64 // the request that this responds to, or 0
+	End     bool   // it is empty and ends a streamed response: its ID is not in it
+	TooBig  bool   // for its account
 
 	Sent, Done Stamp
 }
@@ -103,7 +106,7 @@ type Delivery struct {
 	SID     string
 	Subject string
 	Reply   string
-	ID      uint64 // of the Publish; 0 when the payload names none
+	ID      uint64 // of the Publish; 0 when the payload names none, or, if Intact, is empty
 	Intact  bool   // payload and headers are as published
 	Status  int    // of a status message, such as 503
 	At      Stamp
@@ -126,6 +129,7 @@ const (
 	NoticeOther   NoticeKind = iota
 	NoticePublish            // permissions violation for publish
 	NoticeAuth               // authorization violation
+	NoticeLimit              // too many subscriptions
 )
 
 // History is all that clients saw of one run.
@@ -163,6 +167,8 @@ type judge struct {
 	got    map[*Sub]map[uint64]*Delivery
 	count  map[*Sub]int
 	byPub  map[uint64][]*Sub // who received it
+	chosen map[uint64]string // the subject that a mapping chose, as its account saw it
+	ends   map[string][]*Publish
 	routes map[routeKey]route
 
 	registers    int // searched for an order
@@ -193,6 +199,7 @@ func newJudge(h *History) *judge {
 		h: h, subs: make(map[subKey]*Sub, len(h.Subs)), pubs: make(map[uint64]*Publish, len(h.Pubs)),
 		users: make(map[string]*User), got: make(map[*Sub]map[uint64]*Delivery), count: make(map[*Sub]int),
 		byPub: make(map[uint64][]*Sub), routes: make(map[routeKey]route), sent: make(map[*Conn][]*Publish),
+		chosen: make(map[uint64]string), ends: make(map[string][]*Publish),
 	}
 	for _, s := range h.Subs {
 		j.subs[subKey{s.Conn, s.SID}] = s
@@ -210,10 +217,14 @@ func newJudge(h *History) *judge {
 // Check judges a history and tells what is broken, by stamp.
 func Check(h *History) Verdict {
 	j := newJudge(h)
+	j.listEnds()
 	j.deliveries()
 	j.order()
 	j.queues()
 	j.losses()
+	j.mappings()
+	j.permits()
+	j.tooBig()
 	j.responders()
 	j.subscriptions()
 	j.notices()

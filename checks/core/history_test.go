@@ -21,8 +21,8 @@ func newScene() *scene {
 	}
 	return &scene{h: History{World: World{
 		Accounts: []Account{
-			{Name: "A", Mappings: []Mapping{{"map.*", "mapped.*"}}},
-			{Name: "B", Streams: []Crossing{{"A", "feed.>", "imp.feed.>"}}, Services: []Crossing{{"A", "svc.*", "ask.*"}}},
+			{Name: "A", Mappings: []Mapping{Renamed("map.*", "mapped.*")}},
+			{Name: "B", Streams: []Crossing{{From: "A", Remote: "feed.>", Local: "imp.feed.>"}}, Services: []Crossing{{From: "A", Remote: "svc.*", Local: "ask.*"}}},
 			{Name: "C"},
 		},
 		Users: []User{
@@ -319,10 +319,10 @@ var histories = []struct {
 	{"answer within an account lost", []string{LossTold}, func(s *scene) {
 		s.answered()
 	}},
-	{"answer to somebody else's account", []string{Isolation}, func(s *scene) {
+	{"answer to somebody else's account", []string{Isolation, LossTold}, func(s *scene) {
 		s.service("c", "_INBOX.b")
 	}},
-	{"answer on another subject", []string{NoMore}, func(s *scene) {
+	{"answer on another subject", []string{NoMore, LossTold}, func(s *scene) {
 		s.service("b", "_INBOX.else")
 	}},
 	{"denied to the publisher", []string{Perms}, func(s *scene) {

@@ -1,13 +1,13 @@
 package core
 
-import (
-	"sort"
-	"strings"
-)
+import "sort"
 
 // losses demands that what must arrive did: nothing is lost on a connection that
 // lives, and of each queue group one member is served.
 func (j *judge) losses() {
+	if j.h.World.Drops {
+		return
+	}
 	t := j.table()
 	for _, s := range j.h.Subs {
 		if s.Queue == "" && !j.refusedSub(s) {
@@ -16,30 +16,6 @@ func (j *judge) losses() {
 	}
 	j.groupLosses(t)
 	j.answerLosses()
-}
-
-// answerLosses demands that an answer within an account arrives at the requester.
-// Of those that cross a border the first alone is let through, and which that is
-// nobody outside can tell.
-func (j *judge) answerLosses() {
-	inboxes := make(map[*Conn][]*Sub)
-	for _, s := range j.h.Subs {
-		if strings.HasPrefix(s.Subject, "_INBOX.") && s.Queue == "" && s.Max == 0 {
-			inboxes[s.Conn] = append(inboxes[s.Conn], s)
-		}
-	}
-	for _, p := range j.h.Pubs {
-		q := j.pubs[p.Answers]
-		if p.Answers == 0 || q == nil || p.Subject != q.Reply || j.restrictedPublisher(p.Conn) {
-			continue
-		}
-		for _, s := range inboxes[q.Conn] {
-			if Matches(s.Subject, p.Subject) && !j.refusedSub(s) && s.Confirmed < p.Sent && p.Done < s.until() &&
-				p.Conn != s.Conn && p.Conn.Epoch == s.Conn.Epoch && j.got[s][p.ID] == nil && j.mustHear(p, s, p.Subject) {
-				j.report(LossTold, s.Conn.Synced, "%s never received %s, the answer to message %d", s, p, q.ID)
-			}
-		}
-	}
 }
 
 func (j *judge) refusedSub(s *Sub) bool { return s.Refused != 0 }
@@ -56,20 +32,36 @@ func (s *Sub) until() Stamp {
 
 // must tells whether a message whose way is r has to reach s.
 func (j *judge) must(p *Publish, s *Sub, r route) bool {
-	return r.subject != "" && p.Answers == 0 && s.Confirmed < p.Sent && p.Done < s.until() &&
+	return r.reaches() && r.sure && j.mustAsIf(p, s, r)
+}
+
+// mustAsIf is must, were it sure that mappings choose a subject that s receives.
+func (j *judge) mustAsIf(p *Publish, s *Sub, r route) bool {
+	return p.Answers == 0 && !p.TooBig && s.Limited == 0 && s.Confirmed < p.Sent && p.Done < s.until() &&
 		!(p.Conn == s.Conn && !s.Conn.Echo) && p.Conn.Epoch == s.Conn.Epoch &&
-		j.mustPublish(p) && j.mustHear(p, s, r.subject)
+		j.mustPublish(p) && j.mustHear(p, s, r.subjects...) && s.Conn.spans(r.over, p.Sent, p.Done).all
 }
 
 // mustPublish tells whether nothing that may be in force forbids the publish.
 func (j *judge) mustPublish(p *Publish) bool {
-	subject := j.h.World.account(p.Conn.Account).Mapped(p.Subject)
-	return j.versions(p.Conn, p.Sent, p.Done, func(v *Permissions) bool { return v.MayPublish(subject) }).all
+	for _, o := range j.h.World.account(p.Conn.Account).outcomes(p.Subject) {
+		if !j.versions(p.Conn, p.Sent, p.Done, func(v *Permissions) bool { return v.MayPublish(o.subject) }).all {
+			return false
+		}
+	}
+	return true
 }
 
-func (j *judge) mustHear(p *Publish, s *Sub, subject string) bool {
-	return j.versions(s.Conn, s.Sent, p.Done, func(v *Permissions) bool { return v.MaySubscribe(s.Subject) }).all &&
-		!j.versions(s.Conn, p.Sent, p.Done, func(v *Permissions) bool { return v.Denies(subject) }).any
+func (j *judge) mustHear(p *Publish, s *Sub, subjects ...string) bool {
+	if !j.versions(s.Conn, s.Sent, p.Done, func(v *Permissions) bool { return v.MaySubscribe(s.Subject, s.Queue) }).all {
+		return false
+	}
+	for _, subject := range subjects {
+		if j.versions(s.Conn, p.Sent, p.Done, func(v *Permissions) bool { return v.Denies(subject, s.Queue) }).any {
+			return false
+		}
+	}
+	return true
 }
 
 func (j *judge) lossesOf(t *table, s *Sub) {
@@ -84,7 +76,7 @@ func (j *judge) lossesOf(t *table, s *Sub) {
 			return
 		}
 		r := row[t.class[i]]
-		if r.subject == "" || j.got[s][p.ID] != nil || !j.must(p, s, r) {
+		if !r.reaches() || j.got[s][p.ID] != nil || !j.must(p, s, r) {
 			continue
 		}
 		if s.Max > 0 {
@@ -143,7 +135,7 @@ func (j *judge) groupLoss(p *Publish, class int, members []member) {
 	for _, m := range members {
 		s, r := m.Sub, m.row[class]
 		switch {
-		case r.subject == "" || !j.possible(p, s):
+		case !r.reaches() || !j.possible(p, s):
 		case j.got[s][p.ID] != nil, s.Max > 0, !j.must(p, s, r):
 			return
 		default:

@@ -5,14 +5,14 @@ import "sort"
 // subscriptions judges the answers to SUB, and removals, by the permissions.
 func (j *judge) subscriptions() {
 	for _, s := range j.h.Subs {
-		may := func(v *Permissions) bool { return v.MaySubscribe(s.Subject) }
+		may := func(v *Permissions) bool { return v.MaySubscribe(s.Subject, s.Queue) }
 		switch {
 		case s.Refused != 0:
 			if j.versions(s.Conn, s.Sent, s.Refused, may).all {
 				j.report(Perms, s.Refused, "%s was refused, and is permitted", s)
 			}
 			continue
-		case s.Confirmed == Never:
+		case s.Confirmed == Never, s.Limited != 0:
 			continue
 		case !j.versions(s.Conn, s.Sent, s.Confirmed, may).any:
 			j.report(Perms, s.Confirmed, "%s was accepted, and is not permitted", s)
@@ -55,6 +55,8 @@ func (j *judge) notices() {
 			j.report(Reload, n.At, "%s, whose user never changed, was refused", n.Conn)
 		case NoticePublish:
 			j.refusedPublish(n)
+		case NoticeLimit:
+			j.limited(n)
 		}
 	}
 }
@@ -70,7 +72,7 @@ func (j *judge) refusedPublish(n *Notice) {
 		if p.Sent > n.At {
 			break
 		}
-		if acc.Mapped(p.Subject) == n.Subject {
+		if acc.mayBe(p.Subject, n.Subject) {
 			if p.Answers != 0 {
 				return
 			}
@@ -85,5 +87,25 @@ func (j *judge) refusedPublish(n *Notice) {
 	}
 	if j.versions(n.Conn, from, n.At, func(v *Permissions) bool { return v.MayPublish(n.Subject) }).all {
 		j.report(Perms, n.At, "%s was refused a publish to %q, which is permitted", n.Conn, n.Subject)
+	}
+}
+
+// limited demands that a connection which was told that it has too many
+// subscriptions may have had as many as its account allows.
+func (j *judge) limited(n *Notice) {
+	limit := j.h.World.account(n.Conn.Account).MaxSubs
+	from, have := n.At, 0
+	for _, s := range j.h.Subs {
+		if s.Conn == n.Conn && s.Sent < n.At && s.Confirmed > n.At && s.Sent < from {
+			from = s.Sent // the refused one is this or a later one
+		}
+	}
+	for _, s := range j.h.Subs {
+		if s.Conn == n.Conn && s.Sent < n.At && s.Refused == 0 && (s.UnsubConfirmed == 0 || s.Max > 0 || s.UnsubConfirmed > from) {
+			have++
+		}
+	}
+	if limit == 0 || have <= limit {
+		j.report(Exact, n.At, "%s was told that it has too many subscriptions, with %d and a limit of %d", n.Conn, have-1, limit)
 	}
 }

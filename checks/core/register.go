@@ -69,10 +69,13 @@ const (
 
 // register searches an order for the subscriptions that came and went.
 func (j *judge) register() {
+	if j.h.World.Drops {
+		return
+	}
 	t := j.table()
 	judged := 0
 	for _, s := range j.h.Subs {
-		if s.Queue != "" || s.Max != 0 || s.Removed != 0 || s.Refused != 0 || s.Confirmed == Never || !j.unrestricted(s.Conn) {
+		if s.Queue != "" || s.Max != 0 || s.Removed != 0 || s.Refused != 0 || s.Limited != 0 || s.Confirmed == Never || !j.unrestricted(s.Conn) {
 			continue
 		}
 		ops := j.registerHistory(t, s)
@@ -120,7 +123,7 @@ func (j *judge) registerHistory(t *table, s *Sub) []porcupine.Operation {
 	}
 	firstEnd, lastEnd := Never, Never
 	for i, p := range j.h.Pubs {
-		if row[t.class[i]].subject == "" || p.Answers != 0 || p.Conn == s.Conn && !s.Conn.Echo || p.Conn.Epoch != s.Conn.Epoch ||
+		if r := &row[t.class[i]]; !r.reaches() || !r.sure || r.over != nil || p.Answers != 0 || p.Conn == s.Conn && !s.Conn.Echo || p.Conn.Epoch != s.Conn.Epoch ||
 			j.restrictedPublisher(p.Conn) {
 			continue
 		}

@@ -44,6 +44,9 @@ func (j *judge) toldRight(p *Publish, d *Delivery) {
 		j.report(Exact, d.At, "%s was told that nobody listens, and %s received it", p, got[0])
 		return
 	}
+	if j.h.World.Drops {
+		return
+	}
 	for _, s := range j.h.Subs {
 		r := j.routeOf(p.Conn.Account, p.Subject, s.Conn.Account, s.Subject)
 		if s.Max == 0 && s.Queue == "" && !j.refusedSub(s) && j.must(p, s, r) {
@@ -74,7 +77,7 @@ func (j *judge) nobody(p *Publish) bool {
 		if !j.possible(p, s) || p.Conn == s.Conn && !s.Conn.Echo {
 			continue
 		}
-		if j.routeOf(from, p.Subject, s.Conn.Account, s.Subject).subject != "" {
+		if r := j.routeOf(from, p.Subject, s.Conn.Account, s.Subject); r.reaches() {
 			return false
 		}
 	}

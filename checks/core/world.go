@@ -7,6 +7,11 @@ import "strings"
 type World struct {
 	Accounts []Account
 	Users    []User
+	// Drops tells that producers are not stalled: what a receiver with much pending
+	// does not get is lost without a word, and no loss is judged.
+	Drops bool
+	// Reloads are the stamps of the reloads that were accepted.
+	Reloads []Stamp
 }
 
 // Account is a subject space with what crosses its border. Patterns that are
@@ -16,13 +21,51 @@ type Account struct {
 	Streams  []Crossing // imports: From's Remote is seen here as Local
 	Services []Crossing // imports: what is published here on Local is a request to From's Remote
 	Mappings []Mapping
+
+	MaxSubs    int // of a connection; 0 is no limit
+	MaxPayload int // bytes; 0 is no limit of the account's own
 }
 
 // Crossing is one import.
-type Crossing struct{ From, Remote, Local string }
+type Crossing struct {
+	From, Remote, Local string
+	Response            ResponseKind // of a service
+	// Spans tell since when it is there and when not, the first since ever; nil is
+	// always.
+	Spans []Span
+}
 
-// Mapping renames what is published.
-type Mapping struct{ From, To string }
+// Span begins where an import comes or goes.
+type Span struct {
+	Since Stamp
+	On    bool
+}
+
+// ResponseKind is how many responses a service gives.
+type ResponseKind uint8
+
+// Kinds of responses. Those of a stream and in chunks end with an empty one.
+const (
+	Single ResponseKind = iota
+	Streamed
+	Chunked
+)
+
+// Mapping renames what is published, to one of its destinations.
+type Mapping struct {
+	From string
+	To   []Destination
+}
+
+// Destination takes a share of what is mapped. One of another cluster takes nothing.
+type Destination struct {
+	To      string
+	Weight  int // percent
+	Cluster string
+}
+
+// Renamed is the mapping that turns from into to.
+func Renamed(from, to string) Mapping { return Mapping{from, []Destination{{To: to, Weight: 100}}} }
 
 // User has one set of permissions at a time. Since is when each came into force:
 // zero for the first, the stamp of the reload for the others.
@@ -43,6 +86,7 @@ type Permissions struct {
 	PubAllow, PubDeny []string
 	SubAllow, SubDeny []string
 	Responses         bool // may answer requests it received
+	ResponsesMax      int  // how often each; 0 is once
 }
 
 // MayPublish judges a subject.
@@ -53,13 +97,39 @@ func (p *Permissions) MayPublish(subject string) bool {
 	return allowed(p.PubAllow, p.PubDeny, subject)
 }
 
-// MaySubscribe judges a subscription; wildcards in it are plain text.
-func (p *Permissions) MaySubscribe(subject string) bool {
-	return allowed(p.SubAllow, p.SubDeny, subject)
+// MaySubscribe judges a subscription; wildcards in it are plain text. Entries may
+// be "subject queue": such an entry speaks of members of that queue alone.
+func (p *Permissions) MaySubscribe(subject, queue string) bool {
+	plain, named, member := entries(p.SubAllow, subject, queue)
+	if p.SubAllow != nil && (named && !member || !named && !plain) {
+		return false
+	}
+	return !p.Denies(subject, queue)
 }
 
 // Denies tells whether a message on subject is kept from a wildcard subscription.
-func (p *Permissions) Denies(subject string) bool { return anyMatches(p.SubDeny, subject) }
+func (p *Permissions) Denies(subject, queue string) bool {
+	plain, _, member := entries(p.SubDeny, subject, queue)
+	return plain || member
+}
+
+// entries tells what a list says of a subscription: whether an entry without a queue
+// matches; for a queue also whether one with a queue does, and whether that queue is
+// its own.
+func entries(list []string, subject, queue string) (plain, named, member bool) {
+	for _, e := range list {
+		pattern, group, qualified := strings.Cut(e, " ")
+		switch {
+		case !Matches(pattern, subject):
+		case !qualified:
+			plain = true
+		case queue != "":
+			named = true
+			member = member || Matches(group, queue)
+		}
+	}
+	return plain, named, member
+}
 
 func allowed(allow, deny []string, subject string) bool {
 	return (allow == nil || anyMatches(allow, subject)) && !anyMatches(deny, subject)
@@ -115,14 +185,54 @@ func carry(subject, from, to string) (string, bool) {
 	return strings.Join(out, "."), true
 }
 
-// Mapped is the subject under which an account takes what is published.
-func (a *Account) Mapped(subject string) string {
-	for _, m := range a.Mappings {
-		if to, ok := carry(subject, m.From, m.To); ok {
-			return to
+// outcome is one subject that a message may be published under, and how often.
+type outcome struct {
+	subject string
+	weight  int // percent
+}
+
+// Outcomes are the subjects under which an account may take what is published. Their
+// weights are 100 together, unless the rest is lost.
+func (a *Account) outcomes(subject string) []outcome {
+	m := a.mapping(subject)
+	if m == nil {
+		return []outcome{{subject, 100}}
+	}
+	var out []outcome
+	left, explicit := 100, false
+	for _, d := range m.To {
+		explicit = explicit || d.To == m.From
+		if d.Cluster != "" || d.Weight == 0 {
+			continue
+		}
+		to, _ := carry(subject, m.From, d.To)
+		out = append(out, outcome{to, d.Weight})
+		left -= d.Weight
+	}
+	if left > 0 && !explicit {
+		out = append(out, outcome{subject, left})
+	}
+	return out
+}
+
+// mapping is the first that takes a subject.
+func (a *Account) mapping(subject string) *Mapping {
+	for i := range a.Mappings {
+		if Matches(a.Mappings[i].From, subject) {
+			return &a.Mappings[i]
 		}
 	}
-	return subject
+	return nil
+}
+
+// mayBe tells whether a subject is one of those that another may be published under.
+func (a *Account) mayBe(published, subject string) bool {
+	for _, o := range a.outcomes(published) {
+		if o.subject == subject {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *World) account(name string) *Account {
@@ -138,9 +248,13 @@ type routeKey struct{ from, subject, to, pattern string }
 
 // route is how a message reaches a subscription.
 type route struct {
-	subject string // as it is delivered; "" when it does not reach it
-	service bool   // over a service import: the reply is another
+	subjects []string // as it may be delivered; none when it does not reach it
+	sure     bool     // whatever mappings choose, it does
+	service  bool     // over a service import: the reply is another
+	over     *Crossing
 }
+
+func (r *route) reaches() bool { return len(r.subjects) > 0 }
 
 // routeOf finds the way from an account and subject to a subscription.
 func (j *judge) routeOf(from, subject, to, pattern string) route {
@@ -153,31 +267,72 @@ func (j *judge) routeOf(from, subject, to, pattern string) route {
 	return r
 }
 
+// hopsMax is how many service imports may follow one another.
+const hopsMax = 3
+
 func (w *World) findRoute(from, subject, to, pattern string) route {
+	var r route
 	src, dst := w.account(from), w.account(to)
-	if src == nil || dst == nil {
-		return route{}
+	if src != nil && dst != nil {
+		r.sure = w.spread(&r, src, subject, dst, pattern, 0) == 100
 	}
-	subject = src.Mapped(subject)
-	if from == to && Matches(pattern, subject) {
-		return route{subject: subject}
-	}
-	for _, im := range dst.Streams {
-		if local, ok := carry(subject, im.Remote, im.Local); ok && im.From == from && Matches(pattern, local) {
-			return route{subject: local}
+	return r
+}
+
+// spread follows all that the mappings of src may make of a subject, and tells which
+// share of it reaches the subscription.
+func (w *World) spread(r *route, src *Account, subject string, dst *Account, pattern string, hops int) (share int) {
+	for _, o := range src.outcomes(subject) {
+		if w.reach(r, src, o.subject, dst, pattern, hops) {
+			share += o.weight
 		}
+	}
+	return share
+}
+
+// reach finds the way of a subject, as it is after mapping, to a subscription.
+func (w *World) reach(r *route, src *Account, subject string, dst *Account, pattern string, hops int) bool {
+	if src == dst && Matches(pattern, subject) {
+		r.subjects = append(r.subjects, subject)
+		return true
+	}
+	for i := range dst.Streams {
+		im := &dst.Streams[i]
+		if local, ok := carry(subject, im.Remote, im.Local); ok && im.From == src.Name && Matches(pattern, local) {
+			r.subjects = append(r.subjects, local)
+			if im.Spans != nil {
+				r.over = im
+			}
+			return true
+		}
+	}
+	if hops == hopsMax {
+		return false
 	}
 	for _, im := range src.Services {
-		if im.From != to {
+		remote, ok := carry(subject, im.Local, im.Remote)
+		if !ok {
 			continue
 		}
-		if remote, ok := carry(subject, im.Local, im.Remote); ok {
-			if remote = dst.Mapped(remote); Matches(pattern, remote) {
-				return route{subject: remote, service: true}
+		if w.spread(r, w.account(im.From), remote, dst, pattern, hops+1) == 100 {
+			r.service = true
+			return true
+		}
+	}
+	return false
+}
+
+// service is the import that a request of an account takes, nil when there is none.
+func (w *World) service(account, subject string) *Crossing {
+	a := w.account(account)
+	for _, o := range a.outcomes(subject) {
+		for i := range a.Services {
+			if Matches(a.Services[i].Local, o.subject) {
+				return &a.Services[i]
 			}
 		}
 	}
-	return route{}
+	return nil
 }
 
 // verdict sums up what several versions of permissions say.
@@ -201,6 +356,25 @@ func (j *judge) versions(c *Conn, from, to Stamp, ask func(*Permissions) bool) v
 		} else {
 			v.all = false
 		}
+	}
+	return v
+}
+
+// spans asks whether an import may have been, and whether it must have been, there for
+// a connection between two stamps.
+func (c *Conn) spans(im *Crossing, from, to Stamp) verdict {
+	v := verdict{any: im == nil, all: true}
+	if im == nil {
+		return v
+	}
+	for i, s := range im.Spans {
+		if s.Since > to {
+			break
+		}
+		if i+1 < len(im.Spans) && c.settled(im.Spans[i+1].Since) < from {
+			continue // over by then
+		}
+		v.any, v.all = v.any || s.On, v.all && s.On
 	}
 	return v
 }

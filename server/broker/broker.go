@@ -27,6 +27,7 @@ import (
 	"github.com/lockstepmq/lockstep/server/account"
 	"github.com/lockstepmq/lockstep/server/auth"
 	"github.com/lockstepmq/lockstep/server/config"
+	"github.com/lockstepmq/lockstep/server/logging"
 	"github.com/lockstepmq/lockstep/server/wire"
 )
 
@@ -91,6 +92,7 @@ type Broker struct {
 	sweepAt     atomic.Int64 // monotonic time the response sweep is armed for; 0 is not
 	sweep       clock.Timer
 	handshakes  throttle
+	repeats     logging.Repeats
 
 	mu      sync.Mutex
 	clients map[uint64]*Client
@@ -148,6 +150,15 @@ func (b *Broker) Identity() Identity { return b.identity }
 
 // NextID draws a connection id; all kinds of connections share the sequence.
 func (b *Broker) NextID() uint64 { return b.ids.Add(1) }
+
+// complain logs an error of a client that could be had any number of times: the
+// same one is logged once a second.
+func (b *Broker) complain(c *Client, text string) {
+	statement := c.String() + " - " + text
+	if b.repeats.Allow(c.now, statement) {
+		b.log.Errorf("%s", statement)
+	}
+}
 
 // Accept takes a new client connection. It runs on the listener's strand.
 func (b *Broker) Accept(conn netsim.Conn) { b.accept(conn) }

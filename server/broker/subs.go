@@ -31,7 +31,7 @@ func (c *Client) subscribe(op *wire.Op) {
 	known := c.out.subs[string(op.SID)] != nil
 	c.out.mu.Unlock()
 	if c.subsMax >= 0 && n >= c.subsMax {
-		c.b.log.Errorf("%s - maximum subscriptions exceeded", c)
+		c.b.complain(c, wire.TextMaxSubscriptions)
 		c.sendError(wire.TextMaxSubscriptions)
 		return
 	}
