@@ -131,7 +131,7 @@ func (w *World) newScripts() {
 	rnd := w.sim.Rand("clients")
 	all := w.rec.h.World.Users
 	users := all[:len(all)-1] // the last one is for garbage
-	watch := map[int][]string{0: {"parted.>", "half.>"}, 1: {"imp.>"}}
+	watch := map[int][]string{0: {"parted.>", "split.*", "half.>"}, 1: {"imp.>"}}
 	if !w.plan.Token {
 		watch[0] = append(watch[0], "flow.*", "bits.*", "svc.*")
 	}

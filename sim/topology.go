@@ -28,9 +28,9 @@ var (
 	// Two shares and a loss; two shares; one share, and the rest as it was.
 	mappingsA = []core.Mapping{
 		core.Renamed("map.*", "mapped.*"),
-		{From: "split.*", To: []core.Destination{
-			{To: "parted.a.*", Weight: 40}, {To: "parted.b.*", Weight: 20}, {To: "split.*", Weight: 10},
-			{To: "parted.c.*", Weight: 100, Cluster: "elsewhere"},
+		{From: "split.a", To: []core.Destination{
+			{To: "parted.a.x", Weight: 40}, {To: "parted.b.x", Weight: 20}, {To: "split.a", Weight: 10},
+			{To: "parted.c.x", Weight: 100, Cluster: "elsewhere"},
 		}},
 		{From: "halves.*", To: []core.Destination{{To: "half.a.*", Weight: 50}, {To: "half.b.*", Weight: 50}}},
 		{From: "rest.*", To: []core.Destination{{To: "half.rest.*", Weight: 60}}},
@@ -261,11 +261,11 @@ var (
 		account.Global: {"mapped.*", "map.a", "parted.>", "half.>", "parted.a.*", "rest.*", "split.*"},
 	}
 	requestSubjects = map[string][]string{
-		"A":            {"svc.a", "svc.b", "lone.a", "t.a.x", "split.r"},
+		"A":            {"svc.a", "svc.b", "lone.a", "t.a.x", "split.a"},
 		"B":            {"ask.a", "ask.b", "lone.a", "t.b.y", "askflow.a", "askbits.a", "askflow.b", "chain.b"},
 		"C":            {"svc.a", "ask.a", "lone.a"},
 		"D":            {"far.a", "far.b", "chain.a", "lone.a"},
-		account.Global: {"lone.a", "t.a.x", "split.r"},
+		account.Global: {"lone.a", "t.a.x", "split.a"},
 	}
 )
 

@@ -18,12 +18,17 @@ func (j *judge) listEnds() {
 
 // endOf finds the answer that an empty delivery is: one that s has not had yet.
 func (j *judge) endOf(d *Delivery, s *Sub) *Publish {
+	var other *Publish
 	for _, p := range j.ends[d.Subject] {
-		if p.Sent < d.At && j.got[s][p.ID] == nil {
+		switch {
+		case p.Sent > d.At || j.got[s][p.ID] != nil:
+		case (p.Conn != s.Conn || s.Conn.Echo) && p.Done > s.Sent:
 			return p
+		case other == nil:
+			other = p
 		}
 	}
-	return nil
+	return other // explains it, though badly
 }
 
 // answerLosses demands that answers arrive at the requester: all of them within an

@@ -1,6 +1,9 @@
 package core
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // deliveries judges each message that a client was sent by itself.
 func (j *judge) deliveries() {
@@ -110,6 +113,7 @@ func (j *judge) answerReached(d *Delivery, s *Sub, p *Publish) bool {
 	home := request.Conn.Account
 	switch {
 	case to == from && Matches(s.Subject, p.Subject) && d.Subject == p.Subject: // heard where it was published
+	case to != home && strings.HasPrefix(d.Subject, "_R_.") && j.h.World.between(home, request.Subject, to): // heard on its way back
 	case to != home:
 		j.report(Isolation, d.At, "%s of account %s received %s, the answer to a request of account %s", s, to, p, home)
 		return false

@@ -1,6 +1,9 @@
 package core
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // shareDoubt is how unlikely a run of choices may be before it is called wrong.
 const shareDoubt = 1e-9
@@ -53,29 +56,33 @@ func (j *judge) mapping(a *Account, m *Mapping) {
 	j.share(m, "nowhere", rest, lost, judged, last)
 }
 
-// watchers are the subscriptions of an account that hear every choice.
-func (j *judge) watchers(a *Account, shares []outcome) []*Sub {
-	var list []*Sub
+// watchers are, for each choice, the subscriptions of an account that hear it.
+func (j *judge) watchers(a *Account, shares []outcome) [][]*Sub {
+	lists := make([][]*Sub, len(shares))
 	for _, s := range j.h.Subs {
-		all := s.Queue == "" && s.Max == 0 && s.Conn.Account == a.Name && !j.refusedSub(s)
-		for _, o := range shares {
-			all = all && Matches(s.Subject, o.subject)
+		if s.Queue != "" || s.Max != 0 || s.Conn.Account != a.Name || j.refusedSub(s) {
+			continue
 		}
-		if all {
-			list = append(list, s)
+		for i, o := range shares {
+			if Matches(s.Subject, o.subject) {
+				lists[i] = append(lists[i], s)
+			}
 		}
 	}
-	return list
+	return lists
 }
 
-// watched tells whether somebody had to hear p, had it not been lost on purpose.
-func (j *judge) watched(p *Publish, watchers []*Sub) bool {
-	for _, s := range watchers {
-		if j.mustAsIf(p, s, j.routeOf(p.Conn.Account, p.Subject, s.Conn.Account, s.Subject)) {
-			return true
+// watched tells whether somebody had to hear p whatever was chosen, had it not been
+// lost on purpose.
+func (j *judge) watched(p *Publish, watchers [][]*Sub) bool {
+	for _, list := range watchers {
+		if !slices.ContainsFunc(list, func(s *Sub) bool {
+			return j.mustAsIf(p, s, j.routeOf(p.Conn.Account, p.Subject, s.Conn.Account, s.Subject))
+		}) {
+			return false
 		}
 	}
-	return false
+	return true
 }
 
 // share judges how often one choice was made.

@@ -322,6 +322,21 @@ func (w *World) reach(r *route, src *Account, subject string, dst *Account, patt
 	return false
 }
 
+// between tells whether a request of home passes through another account.
+func (w *World) between(home, subject, other string) bool {
+	for range hopsMax {
+		im := w.service(home, subject)
+		if im == nil {
+			return false
+		}
+		if home = im.From; home == other {
+			return true
+		}
+		subject, _ = carry(subject, im.Local, im.Remote)
+	}
+	return false
+}
+
 // service is the import that a request of an account takes, nil when there is none.
 func (w *World) service(account, subject string) *Crossing {
 	a := w.account(account)

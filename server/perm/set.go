@@ -90,7 +90,8 @@ func compileList(texts []string, queues bool) (*list, error) {
 
 func parseEntry(text string, queues bool) (entry, error) {
 	e := entry{subject: text}
-	if f := strings.Fields(text); queues && len(f) == 2 {
+	f := strings.Fields(text)
+	if queues && len(f) == 2 {
 		e = entry{subject: f[0], queue: f[1], qualified: true}
 	}
 	if subject.HasBlank(e.subject) || !subject.Valid(e.subject) {
@@ -98,6 +99,9 @@ func parseEntry(text string, queues bool) (entry, error) {
 	}
 	if e.qualified && !subject.Valid(e.queue) {
 		return entry{}, fmt.Errorf("queue %q is not a valid queue", e.queue)
+	}
+	if queues && len(f) == 1 { // without white space that is not a blank, such as a vertical tab
+		e.subject = f[0]
 	}
 	return e, nil
 }
