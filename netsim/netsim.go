@@ -21,6 +21,8 @@ import (
 var (
 	// ErrWriteDeadline: the peer took nothing, or not all, within the write deadline.
 	ErrWriteDeadline = errors.New("write deadline exceeded")
+	// ErrWrite wraps what failed while sending.
+	ErrWrite = errors.New("write failed")
 	// ErrHandshake wraps every TLS handshake failure.
 	ErrHandshake = errors.New("tls handshake failed")
 	// ErrClosed: the connection or listener was closed before.

@@ -3,6 +3,7 @@ package netsim
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"time"
 )
@@ -149,7 +150,7 @@ func (c *realConn) send(rounds int) (empty bool) {
 			c.w.taken += n
 		}
 		if err != nil {
-			c.endLocked(err, 0)
+			c.endLocked(fmt.Errorf("%w: %w", ErrWrite, err), 0)
 			continue
 		}
 		if n < want {

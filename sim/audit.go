@@ -36,6 +36,10 @@ func (w *World) checkClean() {
 	if n := b.NumClients(); n != 0 {
 		w.violate(core.Clean, "%d connections are left when all clients have gone", n)
 	}
+	if held := b.Held(); held != (broker.Held{}) {
+		w.violate(core.Clean, "all clients have gone, and there are %d connections with %d subscriptions, %d stages, %d receivers that have gone, %d responses awaited",
+			held.Clients, held.Subscriptions, held.Stages, held.Gone, held.Responses)
+	}
 	for _, a := range b.Accounts() {
 		if n := a.NumConnections(); n != 0 {
 			w.violate(core.Clean, "account %s counts %d connections when all clients have gone", a.Name, n)
@@ -69,6 +73,9 @@ func (w *World) audit() {
 	w.compare("connections' subscriptions", want, have)
 	w.compare("accounts' interest", want, w.indexed(b))
 	w.recount(b)
+	if held := b.Held(); held.Gone > 0 {
+		w.violate(core.Clean, "publishers still refer in %d places to receivers that have gone", held.Gone)
+	}
 	w.note(clock.LevelFault, "audit: %d subscriptions compared", len(want))
 }
 

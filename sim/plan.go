@@ -131,6 +131,7 @@ func NewPlan(seed uint64, profile Profile, rnd *rand.Rand) Plan {
 		p.Journal = newJournalPlan(rnd, profile)
 	}
 	p.drawEntry(rnd)
+	p.drawScript(rnd)
 	return p
 }
 

@@ -188,6 +188,7 @@ func (w *World) settle(advance func(time.Duration)) {
 		w.violate(core.Reach, "probes are not answered: %s", w.loud())
 	}
 	w.waitForgotten(advance)
+	advance(2*w.plan.PingInterval + quietStep) // publishers let go of receivers now and then
 }
 
 // waitForgotten gives the server the time that it may take to find out about

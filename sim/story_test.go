@@ -323,3 +323,20 @@ func TestPanicIsAViolationOfItsSeed(t *testing.T) {
 	require.Contains(t, w.found[0].Detail, "panic at 1s: planted")
 	require.Contains(t, w.found[0].Detail, "story_test.go")
 }
+
+// TestPublisherLetsGoOfWhomItNeverServed: a receiver that was found for a subject, but
+// is denied it, has no stage; what the publisher remembers of it goes with it all the same.
+func TestPublisherLetsGoOfWhomItNeverServed(t *testing.T) {
+	s := newStory(t, 12)
+	s.permit("a-some", core.Permissions{SubDeny: []string{"t.b.x"}})
+	listener, speaker := s.client("a-some", "t.*.*"), s.client("a-free")
+	for range 3 {
+		s.do(speaker, func() { speaker.publish("t.b.x", "", 10, 0) })
+	}
+	require.Zero(t, s.received(listener, "t.b.x"))
+	listener.stopped = true
+	listener.conn.Close(nil)
+	s.pass(2 * s.w.plan.PingInterval)
+	require.Equal(t, 1, s.w.process.server.Broker().Held().Clients)
+	require.Zero(t, s.w.process.server.Broker().Held().Gone)
+}

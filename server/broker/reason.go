@@ -90,6 +90,8 @@ func reasonOf(err error) Reason {
 		return ClientClosed
 	case errors.Is(err, netsim.ErrWriteDeadline):
 		return SlowConsumerWriteDeadline
+	case errors.Is(err, netsim.ErrWrite):
+		return WriteError
 	case errors.Is(err, netsim.ErrHandshake):
 		return TLSHandshakeError
 	}

@@ -392,11 +392,8 @@ func (c *Client) forgetStages() {
 // letGo drops what a publisher keeps of receivers that have gone, now and then: one
 // that publishes to others, or to nobody any more, would not notice.
 func (c *Client) letGo() {
-	for to := range c.stages { //lockstep:ordered whether any has gone
-		if to.why.Load() != 0 {
-			c.forgetStages()
-			return
-		}
+	if c.gone() > 0 {
+		c.forgetStages()
 	}
 }
 

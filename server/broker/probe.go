@@ -1,0 +1,62 @@
+package broker
+
+// Held is what a broker keeps in memory for connections.
+type Held struct {
+	Clients       int // connections that are not forgotten, closed ones included
+	Subscriptions int // of theirs
+	Stages        int // that publishers keep of receivers
+	Gone          int // stages and cached receivers of connections that have ended
+	Responses     int // of services that are still awaited
+}
+
+// Held counts what is kept. It looks into every connection, so nothing else may run
+// meanwhile: it is for simulation and tests.
+func (b *Broker) Held() Held {
+	var h Held
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, c := range b.clients { //lockstep:ordered sums
+		h.Clients++
+		h.Subscriptions += c.NumSubscriptions()
+		h.Stages += len(c.stages)
+		h.Gone += c.gone()
+	}
+	for _, a := range b.Accounts() {
+		h.Responses += a.Responses().Len()
+	}
+	return h
+}
+
+// gone counts the places where a publisher refers to a receiver that has ended.
+func (c *Client) gone() int {
+	n := 0
+	for to := range c.stages { //lockstep:ordered a sum
+		if to.why.Load() != 0 {
+			n++
+		}
+	}
+	for _, m := range c.routes.entries { //lockstep:ordered a sum
+		n += m.gone()
+	}
+	for _, m := range c.routes.own {
+		n += m.gone()
+	}
+	return n
+}
+
+func (m *matched) gone() int {
+	n := 0
+	for i := range m.plain {
+		if to := m.plain[i].to; to != nil && to.why.Load() != 0 {
+			n++
+		}
+	}
+	for i := range m.groups {
+		for _, t := range m.groups[i].members {
+			if t.to != nil && t.to.why.Load() != 0 {
+				n++
+			}
+		}
+	}
+	return n
+}
