@@ -20,6 +20,7 @@ type shell struct {
 	done    chan struct{} // closed when the server has stopped
 	ready   chan struct{} // closed when listeners are up
 	reload  func(*Server, *config.ReloadPlan) (func(), error)
+	settle  func(*Server) // waits until connections have taken a reload in
 }
 
 // New makes a server as NewServer does, and panics when the options are wrong.
@@ -103,6 +104,22 @@ func (s *Server) LameDuckShutdown() {
 
 // LameDuckMode tells whether the server is sending its clients away.
 func (s *Server) LameDuckMode() bool { return s.broker.LameDuckMode() }
+
+// settleWait bounds the wait for connections that take a reload in: one that calls
+// Reload itself, from a hook, never would.
+const settleWait = 2 * time.Second
+
+// awaitReload waits until every connection is judged by the new options.
+func awaitReload(s *Server) {
+	done := make(chan struct{})
+	s.broker.Settled(func() { close(done) })
+	t := time.NewTimer(settleWait)
+	defer t.Stop()
+	select {
+	case <-done:
+	case <-t.C:
+	}
+}
 
 // Running tells whether the server was started and has not stopped.
 func (s *Server) Running() bool {

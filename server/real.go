@@ -39,7 +39,7 @@ func NewServer(o *Options) (*Server, error) {
 	s.monitor.UseProcess(monitor.ReadProcess)
 	s.shell = shell{
 		network: network, http: &httpServers{}, done: make(chan struct{}), ready: make(chan struct{}),
-		reload: reloadOutside,
+		reload: reloadOutside, settle: awaitReload,
 	}
 	return s, nil
 }

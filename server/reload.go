@@ -36,6 +36,9 @@ func (s *Server) ReloadOptions(next *Options) error {
 	if err != nil {
 		return s.reloadFailed(err)
 	}
+	if s.shell.settle != nil {
+		s.shell.settle(s)
+	}
 	for _, line := range plan.Lines {
 		s.log.Noticef("%s", line)
 	}

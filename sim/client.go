@@ -37,31 +37,32 @@ type Client struct {
 	steps   clock.Timer // the script
 	wanted  []desire    // subscriptions that outlive connections
 
-	conn    netsim.Conn
-	state   clientState
-	parser  wire.ClientParser
-	c       *core.Conn
-	sid     int
-	subs    map[string]*liveSub
-	live    []*liveSub // in the order of SUB
-	pings   []core.Stamp
-	open    []confirmation
-	seq     int
-	inbox   int
-	verbose bool
-	asked   int   // operations that a verbose connection has answered, one by one
-	told    int   // answers to them
-	due     []int // of asked, at each open PING
-	out     []byte
-	heard   time.Duration
-	id      uint64 // on the server
-	paused  bool   // the script stands still
-	stopped bool   // does not connect again
-	ready   func()
-	secure  bool       // a TLS handshake was begun on this connection
-	nonce   *string    // of INFO, while a handshake runs
-	stated  string     // where the PROXY header says that the client is; "" without one
-	owed    []owedText // answers that are to come later
+	conn     netsim.Conn
+	state    clientState
+	parser   wire.ClientParser
+	c        *core.Conn
+	sid      int
+	subs     map[string]*liveSub
+	live     []*liveSub // in the order of SUB
+	pings    []core.Stamp
+	open     []confirmation
+	seq      int
+	inbox    int
+	verbose  bool
+	asked    int   // operations that a verbose connection has answered, one by one
+	told     int   // answers to them
+	due      []int // of asked, at each open PING
+	out      []byte
+	heard    time.Duration
+	id       uint64 // on the server
+	paused   bool   // the script stands still
+	stopped  bool   // does not connect again
+	ready    func()
+	answered func()     // once, when operations are confirmed
+	secure   bool       // a TLS handshake was begun on this connection
+	nonce    *string    // of INFO, while a handshake runs
+	stated   string     // where the PROXY header says that the client is; "" without one
+	owed     []owedText // answers that are to come later
 }
 
 // owedText is one more answer to a request.
@@ -309,6 +310,10 @@ func (c *Client) pong() {
 		n++
 	}
 	c.open = c.open[n:]
+	if then := c.answered; n > 0 && then != nil {
+		c.answered = nil
+		then()
+	}
 }
 
 // ping asks for an answer that confirms all that was sent before.

@@ -72,8 +72,9 @@ type journalLoad struct {
 	life    int
 	ids     uint64
 	opening bool
-	stopped bool           // no more appends
-	good    *storage.Image // the disk before it was spoiled, until it opens again
+	stopped bool               // no more appends
+	acked   func(*journalLoad) // once, after the next acknowledgement
+	good    *storage.Image     // the disk before it was spoiled, until it opens again
 
 	appends, acks, lives, closes, damages, reported int
 }
@@ -202,6 +203,10 @@ func (l *journalLoad) add(j *storage.Journal) {
 		} else {
 			l.acks++
 			l.model.Acknowledged(got)
+			if then := l.acked; then != nil {
+				l.acked = nil
+				then(l)
+			}
 		}
 		l.take()
 	})

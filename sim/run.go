@@ -133,6 +133,7 @@ func (w *World) phases(until time.Duration) {
 	w.setUp(advance)
 	w.note(clock.LevelFault, "chaos begins")
 	w.startFaults()
+	w.startScript()
 	for left := w.plan.Chaos; left > 0; left -= boundStep {
 		advance(boundStep)
 		w.watchBounds()

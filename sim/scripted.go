@@ -72,16 +72,16 @@ func (w *World) startScript() {
 		return
 	}
 	rnd := w.sim.Rand("script plan")
-	var next func()
-	next = func() {
-		w.sim.After(time.Duration(min(rnd.ExpFloat64(), 5)*float64(s.mean)), nil, clock.KindFault, func() {
+	var next func(time.Duration)
+	next = func(d time.Duration) {
+		w.sim.After(d, nil, clock.KindFault, func() {
 			if w.chaos {
 				s.act(w, rnd)
-				next()
+				next(time.Duration(min(rnd.ExpFloat64(), 5) * float64(s.mean)))
 			}
 		})
 	}
-	next()
+	next(time.Duration(rnd.Float64() * float64(s.mean)))
 }
 
 // acted counts an act of the script.

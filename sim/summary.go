@@ -24,6 +24,7 @@ func (w *World) summarize(r *Result) {
 	for name, n := range w.faults { //lockstep:ordered a map becomes a map
 		r.Faults["world: "+name] = n
 	}
+	w.countFeatures()
 	for name, n := range w.features { //lockstep:ordered a map becomes a map
 		r.Operations["used: "+name] = n
 	}
@@ -66,6 +67,7 @@ func (w *World) floors(r *Result) []string {
 	floor("publishes", r.Operations["publishes"], least)
 	floor("deliveries", r.Operations["deliveries"], least)
 	floor("subscriptions", r.Operations["subscriptions"], 10)
+	w.featureFloors(r, floor)
 	for _, rate := range w.plan.Rates {
 		if expected := rate.PerSecond * w.plan.Chaos.Seconds(); expected >= 12 {
 			floor("fault "+rate.Family, w.faults[rate.Family], 1)

@@ -129,7 +129,7 @@ func configText(w *core.World, p *Plan) string {
 func writeAccount(b *strings.Builder, w *core.World, p *Plan, a *core.Account) {
 	fmt.Fprintf(b, "  %s {\n    users: [\n", a.Name)
 	for i := range w.Users {
-		if u := &w.Users[i]; u.Account == a.Name {
+		if u := &w.Users[i]; u.Account == a.Name && u.Employed() {
 			perms := u.Versions[len(u.Versions)-1].Perms
 			fmt.Fprintf(b, "      {%s%s}\n", p.userText(u.Name), permissionsText(&perms))
 		}

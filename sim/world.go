@@ -50,6 +50,7 @@ type World struct {
 	faults   map[string]int // by kind, those that the world itself counts
 	parts    []*netsim.Partition
 	features map[string]int // made use of
+	removed  string         // a user that a script takes away
 	chaos    bool           // faults may strike
 	clean    cleanState
 	found    []core.Violation // by the world's own probes
@@ -223,9 +224,6 @@ func (w *World) violate(invariant, format string, args ...any) {
 func (w *World) note(level clock.Level, format string, args ...any) {
 	w.trace.Notef(level, "world", format, args...)
 }
-
-// used counts that a feature of the server was made use of.
-func (w *World) used(feature string) { w.features[feature]++ }
 
 func (w *World) count(fault string) {
 	w.faults[fault]++

@@ -225,6 +225,7 @@ func Check(h *History) Verdict {
 	j.mappings()
 	j.permits()
 	j.tooBig()
+	j.unemployed()
 	j.responders()
 	j.subscriptions()
 	j.notices()

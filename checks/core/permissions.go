@@ -52,11 +52,46 @@ func (j *judge) notices() {
 	for _, n := range j.h.Notices {
 		switch n.Kind {
 		case NoticeAuth:
-			j.report(Reload, n.At, "%s, whose user never changed, was refused", n.Conn)
+			j.refusedLogin(n)
 		case NoticePublish:
 			j.refusedPublish(n)
 		case NoticeLimit:
 			j.limited(n)
+		}
+	}
+}
+
+// refusedLogin demands that a connection was refused, or ended, for a user that was
+// taken away.
+func (j *judge) refusedLogin(n *Notice) {
+	spans := j.users[n.Conn.User].Spans
+	for i, s := range spans {
+		if !s.On && s.Since < n.At && (i+1 == len(spans) || spans[i+1].Since > n.Conn.Open) {
+			return
+		}
+	}
+	j.report(Reload, n.At, "%s, whose user never changed, was refused", n.Conn)
+}
+
+// unemployed demands that nothing is answered to a connection whose user a reload took
+// away.
+func (j *judge) unemployed() {
+	for _, c := range j.h.Conns {
+		spans := j.users[c.User].Spans
+		for i, s := range spans {
+			if s.On {
+				continue
+			}
+			until := Never
+			if i+1 < len(spans) {
+				until = spans[i+1].Since
+			}
+			for _, a := range c.Answers {
+				if a.Sent > s.Since && a.Came < until {
+					j.report(Reload, a.Came, "%s is served, and its user was removed by a reload", c)
+					break
+				}
+			}
 		}
 	}
 }

@@ -73,7 +73,11 @@ type User struct {
 	Name     string
 	Account  string
 	Versions []Version
+	Spans    []Span // when it is there and when not, as of an import
 }
+
+// Employed tells whether the user is in the configuration that was read last.
+func (u *User) Employed() bool { return len(u.Spans) == 0 || u.Spans[len(u.Spans)-1].On }
 
 // Version is a user's permissions from one reload to the next.
 type Version struct {

@@ -29,6 +29,17 @@ func listCommand() *cobra.Command {
 			t.SetColumnConfigs([]table.ColumnConfig{{Number: 1, WidthMax: 100, WidthMaxEnforcer: text.WrapSoft}})
 			t.Render()
 			t = newTable(cmd.OutOrStdout())
+			t.AppendHeader(table.Row{"scripted plan", "what happens"})
+			for _, s := range sim.Scripts() {
+				t.AppendRow(table.Row{s.Name, s.About})
+			}
+			t.Render()
+			t = newTable(cmd.OutOrStdout())
+			t.AppendHeader(table.Row{"features of the workload"})
+			t.AppendRow(table.Row{strings.Join(sim.FeatureNames(), ", ")})
+			t.SetColumnConfigs([]table.ColumnConfig{{Number: 1, WidthMax: 100, WidthMaxEnforcer: text.WrapSoft}})
+			t.Render()
+			t = newTable(cmd.OutOrStdout())
 			t.AppendHeader(table.Row{"invariant", "what must hold"})
 			for _, i := range core.Invariants() {
 				t.AppendRow(table.Row{i.Name, i.About})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 
 	"github.com/lockstepmq/lockstep/server/account"
 	"github.com/lockstepmq/lockstep/server/auth"
@@ -35,6 +36,23 @@ func (b *Broker) Reload(o *config.Options) error {
 	b.shedAccounts(clients)
 	b.shed(clients, o.MaxConn)
 	return nil
+}
+
+// Settled calls done, on the strand of whoever is last, when every open connection
+// has carried out what was posted to it before, such as a reload.
+func (b *Broker) Settled(done func()) {
+	clients := b.Clients()
+	var left atomic.Int64
+	left.Store(int64(len(clients)) + 1)
+	step := func() {
+		if left.Add(-1) == 0 {
+			done()
+		}
+	}
+	for _, c := range clients {
+		c.strand.Post(step)
+	}
+	step()
 }
 
 // adoptAccounts gives the living accounts what the new options say of them, and
