@@ -43,6 +43,7 @@ func (s *Server) ReloadOptions(next *Options) error {
 		s.log.Noticef("%s", line)
 	}
 	outside()
+	s.log.SetLevels(next.Debug, next.Trace, next.TraceVerbose)
 	s.log.Noticef("Reloaded server configuration (%s)", next.ConfigDigest())
 	return nil
 }
@@ -72,7 +73,6 @@ func (s *Server) apply(plan *config.ReloadPlan) (outside func(), err error) {
 	s.opts.Store(next)
 	s.loaded.Store(s.world.Clock.Now().UnixNano())
 	s.broker.SetAddress(address)
-	s.log.SetLevels(next.Debug, next.Trace, next.TraceVerbose)
 	return outside, nil
 }
 
