@@ -90,6 +90,37 @@ var All = []Mutant{
 		"		a.Responses().ExpireBefore(now)\n", ""}}},
 	{"unknown-sid", core.CrashFree, "calm", subs, []Edit{{
 		"	if sub != nil && int64(op.Max) > sub.Delivered {", "	if int64(op.Max) > sub.Delivered {"}}},
+	{"mapping-never-drops", core.Exact, "calm", "server/subject/mapping.go", []Edit{{
+		"	case m.drops:\n", "	case m.drops && len(subject) == 0:\n"}}},
+	{"mapping-ignores-cluster", core.NoMore, "calm", "server/broker/service.go", []Edit{{
+		"m.subject, \"\", c.strand", "m.subject, \"elsewhere\", c.strand"}}},
+	{"queue-permission-ignored", core.Perms, "calm", "server/perm/set.go", []Edit{{
+		"if m.qualified && !m.queue || !m.qualified && !m.plain {", "if !m.qualified && !m.plain {"}}},
+	{"answers-not-counted", core.Perms, "calm", "server/perm/replies.go", []Edit{{
+		"	if p.used++; p.used == r.max {", "	if p.used == r.max {"}}},
+	{"response-ends-early", core.LossTold, "calm", service, []Edit{{
+		"	case !delivered || len(m.payload) == 0:\n", "	case !delivered || len(m.payload) < 40:\n"}}},
+	{"response-never-ends", core.Exact, "calm", service, []Edit{{
+		"	case !delivered || len(m.payload) == 0:\n", "	case !delivered:\n"}}},
+	{"single-answer-to-all", core.Exact, "calm", service, []Edit{{
+		"	if last && !acc.Responses().Remove(open, c.now) {", "	if last && len(m.payload) == 0 && !acc.Responses().Remove(open, c.now) {"}}},
+	{"chain-of-one", core.LossTold, "calm", service, []Edit{{"const boundariesMax = 32", "const boundariesMax = 1"}}},
+	{"renewal-drops-unchanged-import", core.LossTold, "crash", reload, []Edit{{
+		"		removeShadows(gone)\n", "		removeShadows(old)\n		_ = gone\n"}}},
+	{"certificate-ignored", core.Isolation, "calm", "server/auth/certificate.go", []Edit{{
+		"	e, reason := t.fromCertificate(r.TLS.PeerCertificates[0], r.ConnType)\n",
+		"	e, reason := t.fromCertificate(r.TLS.PeerCertificates[0], r.ConnType)\n	if u := t.users[r.Connect.Username]; u != nil {\n		e = u\n	}\n"}}},
+	{"proxy-address-ignored", core.Health, "calm", "server/broker/prelude.go", []Edit{{"	if src.host != \"\" {\n", "	if src.host == \"\" {\n"}}},
+	{"account-payload-ignored", core.Health, "calm", "server/broker/connect.go", []Edit{{
+		"	c.parser.MaxPayload = lower(c.parser.MaxPayload, l.Payload)\n", ""}}},
+	{"account-subscriptions-off-by-one", core.Bound, "calm", subs, []Edit{{"n >= c.subsMax {\n		c.b.log", "n > c.subsMax {\n		c.b.log"}}},
+	{"gone-receivers-kept", core.Clean, "network", route, []Edit{{"	if c.gone() > 0 {\n", "	if c.gone() > 1000 {\n"}}},
+	{"removed-user-stays", core.Reload, "swarm", reload, []Edit{{
+		"		c.authViolation(err)\n		return false\n	}\n	next := id.Account\n", "		return true\n	}\n	next := id.Account\n"},
+		{"		if prior := c.ident.Load(); prior != nil && c.known && !t.Knows(prior.User, prior.Nkey) {\n			c.b.log.Debugf(\"%s - %v\", c, errMoved)\n			c.end(ClientClosed)\n			return false\n		}\n", ""}}},
+	{"reset-swallows-what-came-first", core.NoMore, "network", "netsim/sim_pipe.go", []Edit{{
+		"	p.buf = p.buf[:p.head+p.arrived+keep]\n",
+		"	copy(p.buf[p.head+p.arrived:], p.buf[len(p.buf)-keep:])\n	p.buf = p.buf[:p.head+p.arrived+keep]\n"}}},
 	{"ack-before-sync", core.StorePrefix, "disk", journal, []Edit{{
 		"	j.file.Sync(j.strand, j.syncedTask)\n",
 		"	for _, w := range j.flying {\n		w.done(w.seq, nil)\n	}\n	j.flying = j.flying[:0]\n	j.file.Sync(j.strand, j.syncedTask)\n"}}},
