@@ -518,25 +518,35 @@ func (c *Client) complaint(text string) {
 // overLimit gives up every subscription that is not confirmed: one of them was refused.
 func (c *Client) overLimit(now core.Stamp) {
 	c.w.used("max_subscriptions reached")
-	for i := len(c.live) - 1; i >= 0; i-- {
-		s := c.live[i]
-		if s.Confirmed != core.Never {
+	var some []*liveSub
+	for _, s := range c.live {
+		if s.Confirmed == core.Never {
+			some = append(some, s)
+		}
+	}
+	c.doubt(some, now)
+}
+
+// doubt gives subscriptions up of which nobody can tell whether they were refused.
+func (c *Client) doubt(some []*liveSub, now core.Stamp) {
+	for _, s := range some {
+		if s.Limited != 0 {
 			continue
 		}
 		s.Limited = now
 		if s.UnsubSent == 0 {
 			c.unsubscribe(s, 0)
-		} else {
-			c.out = wire.AppendUnsub(c.out, []byte(s.SID), 0)
-			c.asked++
-			c.drop(s)
+			continue
 		}
+		c.out = wire.AppendUnsub(c.out, []byte(s.SID), 0)
+		c.asked++
+		c.drop(s)
 	}
 	c.ping()
 }
 
 // subscriptionLost finds the subscription that a violation names: by its sid when a
-// reload removed it, else the first of that subject that was not answered or removed.
+// reload removed it, else the one of that subject that was not answered.
 func (c *Client) subscriptionLost(text string, now core.Stamp) {
 	rest := strings.TrimPrefix(text, "Permissions Violation for Subscription to ")
 	if i := strings.Index(rest, " (sid "); i >= 0 {
@@ -548,15 +558,22 @@ func (c *Client) subscriptionLost(text string, now core.Stamp) {
 		return
 	}
 	c.told++
+	var some []*liveSub
 	for i := 1; i <= c.sid; i++ {
 		s := c.subs[strconv.Itoa(i)]
 		if s.Refused == 0 && s.Removed == 0 && s.Confirmed == core.Never && wire.TextSubscribeViolation([]byte(s.Subject), []byte(s.Queue)) == text {
-			s.Refused = now
-			c.drop(s)
-			return
+			some = append(some, s)
 		}
 	}
-	c.w.violate(core.Perms, "%s was refused a subscription that it did not ask for: %s", c.c, text)
+	switch {
+	case len(some) == 0:
+		c.w.violate(core.Perms, "%s was refused a subscription that it did not ask for: %s", c.c, text)
+	case len(some) > 1: // a reload between them may have refused any
+		c.doubt(some, now)
+	case some[0].Limited == 0:
+		some[0].Refused = now
+		c.drop(some[0])
+	}
 }
 
 // reborn begins a new life of the client's machine: what it was doing is forgotten.

@@ -23,6 +23,7 @@ const (
 	Crash   Profile = "crash"
 	Disk    Profile = "disk"
 	Swarm   Profile = "swarm"
+	Plans   Profile = "plans"
 )
 
 // ProfileInfo describes a profile.
@@ -40,6 +41,7 @@ func Profiles() []ProfileInfo {
 		{Crash, "crashes, power loss, pauses, stops, lame duck, clock faults, reloads", processFamilies},
 		{Disk, "a journal over a disk that loses power, tears, fails and rots", nil},
 		{Swarm, "each seed switches a random subset of everything on", append(slices.Clone(networkFamilies), processFamilies...)},
+		{Plans, "each seed follows a scripted plan, as one in ten of swarm does", nil},
 	}
 }
 

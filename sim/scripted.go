@@ -37,7 +37,7 @@ func (p *Plan) drawScript(rnd *rand.Rand) {
 	all := Scripts()
 	on, s := rnd.IntN(10) == 0, all[rnd.IntN(len(all))]
 	journal := newJournalPlan(rnd, p.Profile)
-	if on && p.Profile == Swarm {
+	if on && p.Profile == Swarm || p.Profile == Plans {
 		p.follow(s, journal)
 	}
 }
@@ -247,14 +247,17 @@ func (w *World) actUserRemoved(rnd *rand.Rand) {
 	}
 	w.acted()
 	w.removed = some[0].user
-	for _, c := range some[:min(len(some), 2)] { // they come back at once
+	if len(some) > 1 && rnd.IntN(2) == 0 {
+		some = some[:1] // the others stay
+	}
+	for _, c := range some { // they come back at once
 		c.strand.Post(func() {
 			if c.conn != nil {
 				c.conn.Abort(nil)
 			}
 		})
 	}
-	w.sim.After(logTime(rnd, 100*time.Microsecond, time.Second), nil, clock.KindFault, func() { w.employ(w.removed, false) })
+	w.sim.After(logTime(rnd, 5*time.Millisecond, time.Second), nil, clock.KindFault, func() { w.employ(w.removed, false) })
 	w.sim.After(time.Second+logTime(rnd, 100*time.Millisecond, 2*time.Second), nil, clock.KindFault, func() {
 		w.employ(w.removed, true)
 		w.removed = ""

@@ -60,7 +60,7 @@ var All = []Mutant{
 	{"unsub-unanswered", core.Exact, "calm", subs, []Edit{{
 		"	if sub != nil && !later {\n		c.removeSub(sub)\n	}\n	c.acknowledge()\n",
 		"	if sub != nil && !later {\n		c.removeSub(sub)\n		return\n	}\n	c.acknowledge()\n"}}},
-	{"stale-interest", core.LossTold, "calm", "server/subject/index.go", []Edit{{
+	{"stale-interest", core.Exact, "calm", "server/subject/index.go", []Edit{{
 		"		counter.Add(1)\n		fits", "		if !HasWildcard(subject) {\n			counter.Add(1)\n		}\n		fits"}}},
 	{"full-stage-dropped", core.LossTold, "calm", route, []Edit{{
 		"			c.flushStage(s)\n			s.empty()\n",
@@ -113,9 +113,9 @@ var All = []Mutant{
 	{"proxy-address-ignored", core.Health, "calm", "server/broker/prelude.go", []Edit{{"	if src.host != \"\" {\n", "	if src.host == \"\" {\n"}}},
 	{"account-payload-ignored", core.Health, "calm", "server/broker/connect.go", []Edit{{
 		"	c.parser.MaxPayload = lower(c.parser.MaxPayload, l.Payload)\n", ""}}},
-	{"account-subscriptions-off-by-one", core.Bound, "calm", subs, []Edit{{"n >= c.subsMax {\n		c.b.log", "n > c.subsMax {\n		c.b.log"}}},
+	{"account-subscriptions-off-by-one", core.Bound, "calm", subs, []Edit{{"n >= c.subsMax {\n		c.b.complain", "n > c.subsMax {\n		c.b.complain"}}},
 	{"gone-receivers-kept", core.Clean, "network", route, []Edit{{"	if c.gone() > 0 {\n", "	if c.gone() > 1000 {\n"}}},
-	{"removed-user-stays", core.Reload, "swarm", reload, []Edit{{
+	{"removed-user-stays", core.Reload, "plans", reload, []Edit{{
 		"		c.authViolation(err)\n		return false\n	}\n	next := id.Account\n", "		return true\n	}\n	next := id.Account\n"},
 		{"		if prior := c.ident.Load(); prior != nil && c.known && !t.Knows(prior.User, prior.Nkey) {\n			c.b.log.Debugf(\"%s - %v\", c, errMoved)\n			c.end(ClientClosed)\n			return false\n		}\n", ""}}},
 	{"reset-swallows-what-came-first", core.NoMore, "network", "netsim/sim_pipe.go", []Edit{{
