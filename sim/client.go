@@ -465,13 +465,13 @@ func (c *Client) answer(d *core.Delivery) {
 			c.publish(d.Reply, "", 20+c.rnd.IntN(100), d.ID)
 		}
 		if c.rnd.IntN(2) == 0 {
-			c.w.used("response in parts, " + d.Subject[:4])
+			c.w.used(map[string]string{"flow": "streamed response", "bits": "chunked response"}[d.Subject[:4]])
 			c.publish(d.Reply, "", -1, d.ID)
 		}
 	case c.rnd.IntN(4) > 0:
 		return
 	case c.user == "a-answers":
-		c.w.used("answers up to the permit, and above")
+		c.w.used("answers above the permit")
 		for range 1 + c.rnd.IntN(3) {
 			c.publish(d.Reply, "", 20, d.ID)
 		}
