@@ -30,6 +30,7 @@ type Edit struct{ Old, New string }
 
 const (
 	route    = "server/broker/route.go"
+	deliver  = "server/broker/deliver.go"
 	subs     = "server/broker/subs.go"
 	publish  = "server/broker/publish.go"
 	service  = "server/broker/service.go"
@@ -42,7 +43,7 @@ const (
 var All = []Mutant{
 	{"unsub-forgotten", core.NoMore, "calm", subs, []Edit{{
 		"	if sub != nil && !later {\n		c.removeSub(sub)\n", "	if sub != nil && later {\n		c.removeSub(sub)\n"}}},
-	{"second-before-first", core.PairOrder, "calm", route, []Edit{{
+	{"second-before-first", core.PairOrder, "calm", deliver, []Edit{{
 		"	s.buf = b\n",
 		"	if len(s.recs) == 1 && len(s.ext) == 0 {\n		copy(b, append(append([]byte(nil), b[before:]...), b[:before]...))\n	}\n	s.buf = b\n"}}},
 	{"queue-to-two", core.QueueOne, "calm", route, []Edit{{
@@ -62,7 +63,7 @@ var All = []Mutant{
 		"	if sub != nil && !later {\n		c.removeSub(sub)\n		return\n	}\n	c.acknowledge()\n"}}},
 	{"stale-interest", core.Exact, "calm", "server/subject/index.go", []Edit{{
 		"		counter.Add(1)\n		fits", "		if !HasWildcard(subject) {\n			counter.Add(1)\n		}\n		fits"}}},
-	{"full-stage-dropped", core.LossTold, "calm", route, []Edit{{
+	{"full-stage-dropped", core.LossTold, "calm", deliver, []Edit{{
 		"			c.flushStage(s)\n			s.empty()\n",
 		"			if s.to == c {\n				c.flushStage(s)\n			}\n			s.empty()\n"}}},
 	{"deny-ignored-by-wildcards", core.Perms, "calm", route, []Edit{{
@@ -70,7 +71,7 @@ var All = []Mutant{
 	{"permission-cache-by-token", core.Perms, "calm", "server/perm/pubcache.go", []Edit{
 		{"c.verdicts[string(subject)]; known", "c.verdicts[string(subject[:min(3, len(subject))])]; known"},
 		{"c.remember(string(subject), ok)", "c.remember(string(subject[:min(3, len(subject))]), ok)"}}},
-	{"import-keeps-foreign-subject", core.NoMore, "calm", route, []Edit{{
+	{"import-keeps-foreign-subject", core.NoMore, "calm", deliver, []Edit{{
 		"	subj := c.localSubject(sub, m.subject)\n", "	subj := m.subject\n"}}},
 	{"import-widened", core.Isolation, "calm", "server/account/imports.go", []Edit{{
 		"{ return i.pair.shadow(sub) }",
@@ -80,11 +81,11 @@ var All = []Mutant{
 		"	delivered := c.routeAcross(open.Requestor, &back)\n	c.routeAcross(acc, &back)\n"}}},
 	{"reload-keeps-forbidden", core.Reload, "crash", reload, []Edit{{
 		"		if !ok {\n			c.removeSub(s)\n", "		if !ok && s.Queue != \"\" {\n			c.removeSub(s)\n"}}},
-	{"pending-without-bound", core.Bound, "network", route, []Edit{{
+	{"pending-without-bound", core.Bound, "network", deliver, []Edit{{
 		"int64(pending) > c.b.options().MaxPending {", "int64(pending) > c.b.options().MaxPending*100 {"}}},
 	{"closed-connection-keeps-interest", core.Interest, "network", subs, []Edit{{
 		"	for i, s := range d.left[:n] {\n		d.c.removeSub(s)\n", "	for i := range d.left[:n] {\n"}}},
-	{"limited-deliveries-uncounted", core.Health, "calm", route, []Edit{{
+	{"limited-deliveries-uncounted", core.Health, "calm", deliver, []Edit{{
 		"		msgs++\n		payload += int64(r.payload)\n", "		if !r.counted {\n			msgs++\n		}\n		payload += int64(r.payload)\n"}}},
 	{"answers-never-expire", core.Clean, "calm", service, []Edit{{
 		"		a.Responses().ExpireBefore(now)\n", ""}}},
@@ -114,7 +115,7 @@ var All = []Mutant{
 	{"account-payload-ignored", core.Health, "calm", "server/broker/connect.go", []Edit{{
 		"	c.parser.MaxPayload = lower(c.parser.MaxPayload, l.Payload)\n", ""}}},
 	{"account-subscriptions-off-by-one", core.Bound, "calm", subs, []Edit{{"n >= c.subsMax {\n		c.b.complain", "n > c.subsMax {\n		c.b.complain"}}},
-	{"gone-receivers-kept", core.Clean, "network", route, []Edit{{"	if c.gone() > 0 {\n", "	if c.gone() > 1000 {\n"}}},
+	{"gone-receivers-kept", core.Clean, "network", deliver, []Edit{{"	if c.gone() > 0 {\n", "	if c.gone() > 1000 {\n"}}},
 	{"removed-user-stays", core.Reload, "plans", reload, []Edit{{
 		"		c.authViolation(err)\n		return false\n	}\n	next := id.Account\n", "		return true\n	}\n	next := id.Account\n"},
 		{"		if prior := c.ident.Load(); prior != nil && c.known && !t.Knows(prior.User, prior.Nkey) {\n			c.b.log.Debugf(\"%s - %v\", c, errMoved)\n			c.end(ClientClosed)\n			return false\n		}\n", ""}}},

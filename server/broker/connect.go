@@ -158,7 +158,8 @@ func (c *Client) bind(id auth.Identity) bool {
 		c.acc = acc
 		c.bound.Store(acc)
 	}
-	c.setPermissions(id.Perms)
+	prior := c.ident.Load()
+	c.setPermissions(id.Perms, prior != nil && prior.User == id.Name && prior.Account == acc.Name)
 	c.applyLimits()
 	c.expireAt = 0
 	if !id.Deadline.IsZero() {
@@ -168,7 +169,7 @@ func (c *Client) bind(id auth.Identity) bool {
 		User: id.Name, Label: id.Label, Account: acc.Name, Perms: id.Permissions, Nkey: id.Nkey, Kind: "Client",
 		ProxyKey: id.ProxyKey,
 	}
-	if prior := c.ident.Load(); prior != nil && ident.ProxyKey == "" { // a second CONNECT came the same way
+	if prior != nil && ident.ProxyKey == "" { // a second CONNECT came the same way
 		ident.ProxyKey = prior.ProxyKey
 	}
 	if c.connect != nil {
@@ -178,18 +179,21 @@ func (c *Client) bind(id auth.Identity) bool {
 	return true
 }
 
-// setPermissions puts a compiled permission set in force.
-func (c *Client) setPermissions(p *perm.Set) {
-	c.perms.Store(p)
+// setPermissions puts a compiled permission set in force. What the same user was
+// asked before may still be answered, if as much and as long as before.
+func (c *Client) setPermissions(p *perm.Set, sameUser bool) {
+	was := c.perms.Swap(p)
 	c.pub, c.publishes = perm.PubCache{}, p
 	if p != nil && !p.RestrictsPublish() {
 		c.publishes = nil
 	}
+	n, ttl, ok := p.Responses()
+	if wasN, wasTTL, had := was.Responses(); sameUser && had == ok && wasN == n && wasTTL == ttl {
+		return
+	}
 	var replies *perm.Replies
-	if p != nil {
-		if n, ttl, ok := p.Responses(); ok {
-			replies = perm.NewReplies(n, ttl)
-		}
+	if ok {
+		replies = perm.NewReplies(n, ttl)
 	}
 	c.out.mu.Lock()
 	c.out.replies = replies

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -70,6 +71,34 @@ func TestReloadEndsWhoHasMoreSubscriptionsThanAllowed(t *testing.T) {
 			if tc.want != broker.Unknown {
 				require.Contains(t, string(s.clients["a"].got), "-ERR 'maximum subscriptions exceeded'")
 			}
+		})
+	}
+}
+
+func TestReloadLeavesOpenAnswersOpen(t *testing.T) {
+	const conf = "authorization {users: [{user: u, password: p, permissions: {subscribe: [\"req\"], allow_responses: {max: %d}}}, {user: v, password: p}]}"
+	for _, tc := range []struct {
+		name string
+		max  int
+		want string
+	}{
+		{"as before", 1, "MSG answer 1 2\r\nok\r\n"},
+		{"another maximum", 2, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s := newScript(t, fmt.Sprintf(conf, 1))
+			s.login("u", `,"user":"u","pass":"p"`)
+			s.login("v", `,"user":"v","pass":"p"`)
+			s.send("u", "SUB req 1\r\n")
+			s.send("v", "SUB answer 1\r\n")
+			s.settle()
+			s.send("v", "PUB req answer 0\r\n\r\n")
+			s.settle()
+			s.reload(fmt.Sprintf(conf, tc.max))
+			s.clients["v"].got = nil
+			s.send("u", "PUB answer 2\r\nok\r\n")
+			s.settle()
+			require.Equal(t, tc.want, strings.TrimPrefix(string(s.clients["v"].got), "PING\r\n"))
 		})
 	}
 }
