@@ -146,7 +146,7 @@ func (j *judge) permits() {
 		if p.Done != Never {
 			done[k]++
 		}
-		if p.Done == Never || j.reloadedBetween(j.pubs[p.Answers], p) {
+		if p.Done == Never || j.pubs[p.Answers] == nil {
 			sure[k] = false
 		}
 	}
@@ -159,17 +159,6 @@ func (j *judge) permits() {
 			j.report(Perms, k.conn.Synced, "%s was refused %d of %d answers to %q, and may %d times", k.conn, refused[k], sent[k], k.reply, most)
 		}
 	}
-}
-
-// reloadedBetween tells whether a reload came between a request and an answer, which
-// may take permits away.
-func (j *judge) reloadedBetween(q, p *Publish) bool {
-	for _, at := range j.h.World.Reloads {
-		if q == nil || at > q.Sent && at < p.Done {
-			return true
-		}
-	}
-	return false
 }
 
 // tooBig demands that a publish above the account's limit ends the connection.

@@ -134,7 +134,7 @@ var features = []struct {
 	{"more answers than permitted", []string{Perms}, func(s *scene) { s.permitted(3, 0) }},
 	{"fewer answers than permitted", []string{Perms}, func(s *scene) { s.permitted(2, 1) }},
 	{"as many answers as permitted", nil, func(s *scene) { s.permitted(3, 1) }},
-	{"refused after a reload", nil, func(s *scene) {
+	{"refused after a reload", []string{Perms}, func(s *scene) {
 		s.permitted(2, 1)
 		s.h.World.Reloads = []Stamp{s.h.Pubs[0].Sent + 1}
 	}},

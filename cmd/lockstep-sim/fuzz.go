@@ -13,8 +13,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/mattn/go-isatty"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/lockstepmq/lockstep/clock"
 	"github.com/lockstepmq/lockstep/sim"
@@ -55,7 +57,6 @@ type fuzzer struct {
 	faults   map[string]int
 	ops      map[string]int
 	progress *progressbar.ProgressBar
-	errs     []error
 }
 
 func fuzzCommand() *cobra.Command {
@@ -88,6 +89,15 @@ func fuzzCommand() *cobra.Command {
 	return cmd
 }
 
+// pace is how often progress is shown: a terminal follows, a log has a line now and
+// then.
+func pace(bar io.Writer) time.Duration {
+	if f, ok := bar.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
+		return 200 * time.Millisecond
+	}
+	return 30 * time.Second
+}
+
 func (f *fuzzer) fuzz(out, bar io.Writer, length time.Duration, jobs int) error {
 	begin := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), length)
@@ -95,18 +105,15 @@ func (f *fuzzer) fuzz(out, bar io.Writer, length time.Duration, jobs int) error 
 	f.progress = progressbar.NewOptions64(-1,
 		progressbar.OptionSetWriter(bar), progressbar.OptionSetDescription("seeds"),
 		progressbar.OptionShowCount(), progressbar.OptionShowIts(), progressbar.OptionSetItsString("seeds"),
-		progressbar.OptionThrottle(200*time.Millisecond))
-	var wg sync.WaitGroup
+		progressbar.OptionThrottle(pace(bar)))
+	g, ctx := errgroup.WithContext(ctx) // a failure that cannot be kept ends the search
 	for range jobs {
-		wg.Go(func() { f.work(ctx) })
+		g.Go(func() error { return f.work(ctx) })
 	}
-	wg.Wait()
-	if err := f.progress.Exit(); err != nil {
-		f.errs = append(f.errs, err)
-	}
+	err := errors.Join(g.Wait(), f.progress.Exit())
 	fmt.Fprintln(bar)
 	f.summary(out, time.Since(begin))
-	if err := errors.Join(f.errs...); err != nil {
+	if err != nil {
 		return err
 	}
 	if len(f.failed) > 0 {
@@ -115,20 +122,23 @@ func (f *fuzzer) fuzz(out, bar io.Writer, length time.Duration, jobs int) error 
 	return nil
 }
 
-func (f *fuzzer) work(ctx context.Context) {
+func (f *fuzzer) work(ctx context.Context) error {
 	for ctx.Err() == nil {
 		n := f.next.Add(1) - 1
 		if f.seeds > 0 && n >= f.seeds {
-			return
+			return nil
 		}
 		tail := &tail{}
 		r := timed(sim.Options{Seed: f.start + n, Profile: f.profile, Level: clock.LevelInfo, Sink: tail.add})
-		f.note(r, tail)
+		if err := f.note(r, tail); err != nil {
+			return err
+		}
 	}
+	return nil
 }
 
 // note adds a run to the sums and keeps it when it failed.
-func (f *fuzzer) note(r *sim.Result, t *tail) {
+func (f *fuzzer) note(r *sim.Result, t *tail) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.runs++
@@ -139,13 +149,11 @@ func (f *fuzzer) note(r *sim.Result, t *tail) {
 	if r.Result != "ok" {
 		f.failed = append(f.failed, r.Seed)
 		if err := f.save(r, t); err != nil {
-			f.errs = append(f.errs, err)
+			return err
 		}
 		f.progress.Describe(fmt.Sprintf("seeds, %d failed", len(f.failed)))
 	}
-	if err := f.progress.Add(1); err != nil {
-		f.errs = append(f.errs, err)
-	}
+	return f.progress.Add(1)
 }
 
 func (f *fuzzer) save(r *sim.Result, t *tail) error {

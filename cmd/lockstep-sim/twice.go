@@ -50,7 +50,8 @@ func twiceCommand() *cobra.Command {
 }
 
 func twice(out, bar io.Writer, start, seeds uint64, profiles []sim.Profile) error {
-	progress := progressbar.NewOptions64(int64(seeds), progressbar.OptionSetWriter(bar), progressbar.OptionSetDescription("seeds twice"), progressbar.OptionShowCount())
+	progress := progressbar.NewOptions64(int64(seeds), progressbar.OptionSetWriter(bar), progressbar.OptionSetDescription("seeds twice"), progressbar.OptionShowCount(),
+		progressbar.OptionThrottle(pace(bar)))
 	different := 0
 	for n := range seeds {
 		seed, profile := start+n, profiles[n%uint64(len(profiles))]
