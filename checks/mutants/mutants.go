@@ -99,6 +99,8 @@ var All = []Mutant{
 		"if m.qualified && !m.queue || !m.qualified && !m.plain {", "if !m.qualified && !m.plain {"}}},
 	{"answers-not-counted", core.Perms, "calm", "server/perm/replies.go", []Edit{{
 		"	if p.used++; p.used == r.max {", "	if p.used == r.max {"}}},
+	{"reload-takes-answers-away", core.Perms, "plans", "server/broker/connect.go", []Edit{{
+		"sameUser && had == ok &&", "sameUser && !had && !ok &&"}}},
 	{"response-ends-early", core.LossTold, "calm", service, []Edit{{
 		"	case !delivered || len(m.payload) == 0:\n", "	case !delivered || len(m.payload) < 40:\n"}}},
 	{"response-never-ends", core.Exact, "calm", service, []Edit{{
