@@ -55,18 +55,9 @@ func (c *Client) stageMessage(s *stage, sub *account.Subscription, m *message, c
 // appendMessage appends the control line of a message.
 func appendMessage(dst, subj []byte, sid string, reply []byte, header, total int) []byte {
 	if header > 0 {
-		dst = append(dst, "HMSG "...)
-	} else {
-		dst = append(dst, "MSG "...)
+		return wire.AppendHmsgHeader(dst, subj, sid, reply, header, total)
 	}
-	dst = append(dst, subj...)
-	dst = append(dst, ' ')
-	dst = append(dst, sid...)
-	dst = append(dst, ' ')
-	if header > 0 {
-		return wire.AppendHmsgTail(dst, reply, header, total)
-	}
-	return wire.AppendMsgTail(dst, reply, total)
+	return wire.AppendMsgHeader(dst, subj, sid, reply, total)
 }
 
 // permit lets the receiver answer on reply.

@@ -12,7 +12,7 @@ const (
 
 // AppendMsgHeader appends `MSG subject sid [reply] size` and its CRLF; an empty
 // reply is left out. The payload and a CRLF must follow.
-func AppendMsgHeader(dst, subject, sid, reply []byte, size int) []byte {
+func AppendMsgHeader[S ~string | ~[]byte](dst, subject []byte, sid S, reply []byte, size int) []byte {
 	dst = append(dst, "MSG "...)
 	dst = append(dst, subject...)
 	dst = append(dst, ' ')
@@ -35,7 +35,7 @@ func AppendMsgTail(dst, reply []byte, size int) []byte {
 
 // AppendHmsgHeader appends `HMSG subject sid [reply] header total` and its CRLF;
 // total counts the header block too. Block, body and a CRLF must follow.
-func AppendHmsgHeader(dst, subject, sid, reply []byte, header, total int) []byte {
+func AppendHmsgHeader[S ~string | ~[]byte](dst, subject []byte, sid S, reply []byte, header, total int) []byte {
 	dst = append(dst, "HMSG "...)
 	dst = append(dst, subject...)
 	dst = append(dst, ' ')
