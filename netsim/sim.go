@@ -116,7 +116,7 @@ func (h *SimHost) Name() string { return h.name }
 // Listen binds addr on this machine. Whatever its host part, the listener hears what is
 // sent to the machine, and its address has the machine's name.
 func (h *SimHost) Listen(s clock.Strand, addr string, accept func(Conn)) (Listener, error) {
-	_, port, err := simSplitAddr(addr)
+	_, port, err := SplitHostPort(addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
@@ -200,7 +200,7 @@ type simDial struct {
 
 func (d *simDial) start(o DialOptions) {
 	n := d.from.net
-	host, port, err := simSplitAddr(d.addr)
+	host, port, err := SplitHostPort(d.addr)
 	if err != nil {
 		d.fail(fmt.Errorf("dial: %w", err))
 		return

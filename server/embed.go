@@ -155,7 +155,7 @@ func (s *Server) ClientURL() string {
 		if a, ok := s.Addr().(*net.TCPAddr); ok {
 			port = a.Port
 		}
-		u.Host = joinAddress(host, port)
+		u.Host = netsim.JoinHostPort(host, port)
 	}
 	return u.String()
 }

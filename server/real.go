@@ -14,7 +14,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"sync"
 	"time"
 
@@ -114,12 +113,12 @@ func (s *Server) startMonitoring() error {
 	if host == "" {
 		host = o.Host
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(max(port, 0))))
+	l, err := net.Listen("tcp", netsim.JoinHostPort(host, max(port, 0)))
 	if err != nil {
 		return fmt.Errorf("can't listen to the monitor port: %w", err)
 	}
 	s.shell.http.monitor = l
-	s.log.Noticef("Starting %s monitor on %s", scheme, joinAddress(host, tcpAddr(l).Port))
+	s.log.Noticef("Starting %s monitor on %s", scheme, netsim.JoinHostPort(host, tcpAddr(l).Port))
 	if scheme == "https" {
 		c := o.TLSConfig.Clone()
 		c.ClientAuth = tls.NoClientCert
@@ -135,7 +134,7 @@ func (s *Server) startProfiler(o *Options) error {
 	if o.ProfPort == 0 || s.shell.http.profiler != nil {
 		return nil
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort(o.Host, strconv.Itoa(max(o.ProfPort, 0))))
+	l, err := net.Listen("tcp", netsim.JoinHostPort(o.Host, max(o.ProfPort, 0)))
 	if err != nil {
 		return fmt.Errorf("can't listen to the profiling port: %w", err)
 	}
@@ -255,7 +254,7 @@ func expand(scheme string, a *net.TCPAddr) []string {
 	addrs, _ := net.InterfaceAddrs()
 	for _, i := range addrs {
 		if n, ok := i.(*net.IPNet); ok {
-			urls = append(urls, fmt.Sprintf("%s://%s", scheme, net.JoinHostPort(n.IP.String(), strconv.Itoa(a.Port))))
+			urls = append(urls, fmt.Sprintf("%s://%s", scheme, netsim.JoinHostPort(n.IP.String(), a.Port)))
 		}
 	}
 	return urls

@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 
+	"github.com/lockstepmq/lockstep/netsim"
 	"github.com/lockstepmq/lockstep/server/broker"
 	"github.com/lockstepmq/lockstep/server/config"
 )
@@ -83,7 +84,7 @@ func (s *Server) advertised(o *Options) (broker.Address, error) {
 	s.mu.Unlock()
 	port := o.Port
 	if l != nil {
-		_, bound, err := splitAddress(l.Addr())
+		_, bound, err := netsim.SplitHostPort(l.Addr())
 		if err != nil {
 			return broker.Address{}, err
 		}

@@ -10,7 +10,6 @@ package server
 import (
 	"fmt"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -136,12 +135,12 @@ func (s *Server) Listen() error {
 		return nil
 	}
 	port := max(o.Port, 0)
-	l, err := s.world.Network.Listen(s.strand, joinAddress(o.Host, port), s.broker.Accept)
+	l, err := s.world.Network.Listen(s.strand, netsim.JoinHostPort(o.Host, port), s.broker.Accept)
 	if err != nil {
 		//lint:ignore ST1005 the whole of a log line
-		return fmt.Errorf("Error listening on port: %s, %q", joinAddress(o.Host, port), err)
+		return fmt.Errorf("Error listening on port: %s, %q", netsim.JoinHostPort(o.Host, port), err)
 	}
-	_, bound, err := splitAddress(l.Addr())
+	_, bound, err := netsim.SplitHostPort(l.Addr())
 	if err != nil {
 		l.Close()
 		return err
@@ -156,7 +155,7 @@ func (s *Server) Listen() error {
 	}
 	s.broker.SetAddress(advertised)
 	s.note(func(o *Options) { o.Port = bound })
-	s.log.Noticef("Listening for client connections on %s", joinAddress(o.Host, bound))
+	s.log.Noticef("Listening for client connections on %s", netsim.JoinHostPort(o.Host, bound))
 	if o.ProxyProtocol {
 		s.log.Noticef("PROXY protocol enabled for client connections")
 	}
@@ -191,11 +190,14 @@ func advertise(text string, port int) (broker.Address, error) {
 	if !strings.Contains(text, ":") {
 		return broker.Address{Host: text, Port: port}, nil
 	}
-	host, p, err := splitAddress(text)
+	if host, ok := strings.CutSuffix(text, ":-1"); ok {
+		return broker.Address{Host: host, Port: port}, nil
+	}
+	host, p, err := netsim.SplitHostPort(text)
 	if err != nil {
 		return broker.Address{}, fmt.Errorf("client_advertise %q is not host or host:port: %w", text, err)
 	}
-	if p <= 0 {
+	if p == 0 {
 		p = port
 	}
 	return broker.Address{Host: host, Port: p}, nil
@@ -260,24 +262,3 @@ func (s *Server) Broker() *broker.Broker { return s.broker }
 
 // Monitor answers what monitoring asks.
 func (s *Server) Monitor() *monitor.Monitor { return s.monitor }
-
-// joinAddress is "host:port", with brackets around an IPv6 host.
-func joinAddress(host string, port int) string {
-	if strings.Contains(host, ":") {
-		return "[" + host + "]:" + strconv.Itoa(port)
-	}
-	return host + ":" + strconv.Itoa(port)
-}
-
-// splitAddress parts "host:port".
-func splitAddress(addr string) (string, int, error) {
-	i := strings.LastIndexByte(addr, ':')
-	if i < 0 {
-		return "", 0, fmt.Errorf("address %q has no port", addr)
-	}
-	port, err := strconv.Atoi(addr[i+1:])
-	if err != nil {
-		return "", 0, fmt.Errorf("address %q has no valid port: %w", addr, err)
-	}
-	return strings.Trim(addr[:i], "[]"), port, nil
-}

@@ -170,8 +170,7 @@ func (b *Broker) accept(conn netsim.Conn) *Client {
 	}
 	c.strand = b.clock.NewStrand(clientStrandName(c.id))
 	c.timer = c.strand.NewTimer(c.deadline)
-	var peer endpoint
-	peer.host, peer.port = splitAddress(conn.RemoteAddr())
+	peer := endpointOf(conn.RemoteAddr())
 	c.peer.Store(&peer)
 	o := b.options()
 	conn.SetWriteDeadline(o.WriteDeadline, o.WriteTimeout == config.WriteTimeoutPolicyRetry)

@@ -4,15 +4,15 @@ package broker
 import (
 	"crypto/tls"
 	"net"
-	"strconv"
 
+	"github.com/lockstepmq/lockstep/netsim"
 	"github.com/lockstepmq/lockstep/server/auth"
 )
 
 // RemoteAddress is where the client connects from, for authentication hooks.
 func (c *Client) RemoteAddress() net.Addr {
 	peer := c.peer.Load()
-	a, err := net.ResolveTCPAddr("tcp", net.JoinHostPort(peer.host, strconv.Itoa(peer.port)))
+	a, err := net.ResolveTCPAddr("tcp", netsim.JoinHostPort(peer.host, peer.port))
 	if err != nil { // an in-process pipe has no address
 		return &net.TCPAddr{}
 	}

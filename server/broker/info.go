@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lockstepmq/lockstep/netsim"
 	"github.com/lockstepmq/lockstep/server/wire"
 )
 
@@ -102,17 +103,14 @@ func (b *Broker) admitHandshake(now time.Duration) bool {
 // clientStrandName names the strand of a connection in traces.
 func clientStrandName(id uint64) string { return "cid:" + strconv.FormatUint(id, 10) }
 
-// splitAddress parts "host:port"; what has no port is all host.
-func splitAddress(addr string) (string, int) {
-	i := strings.LastIndexByte(addr, ':')
-	if i < 0 {
-		return addr, 0
-	}
-	port, err := strconv.Atoi(addr[i+1:])
+// endpointOf takes a peer's address apart; what has no port, such as an in-process
+// pipe's, is all host.
+func endpointOf(addr string) endpoint {
+	host, port, err := netsim.SplitHostPort(addr)
 	if err != nil {
-		return addr, 0
+		return endpoint{host: addr}
 	}
-	return strings.Trim(addr[:i], "[]"), port
+	return endpoint{host, port}
 }
 
 // String is the connection as log lines name it.
