@@ -31,7 +31,7 @@ func (b *Broker) LameDuck(s clock.Strand, done func()) {
 	if b.lame.Swap(true) {
 		return
 	}
-	d := &lameDuck{b: b, strand: b.strand, rnd: b.strand.Rand("lameduck"), done: func() { s.Post(done) }}
+	d := &lameDuck{b: b, strand: b.strand, done: func() { s.Post(done) }}
 	d.timer = b.strand.NewTimer(d.next)
 	b.strand.Post(d.start)
 }
@@ -40,6 +40,7 @@ func (b *Broker) LameDuck(s clock.Strand, done func()) {
 func (b *Broker) LameDuckMode() bool { return b.lame.Load() }
 
 func (d *lameDuck) start() {
+	d.rnd = d.strand.Rand("lameduck")
 	d.b.mu.Lock()
 	d.b.duck = d
 	d.b.mu.Unlock()

@@ -34,25 +34,27 @@ func (b *Broker) Reload(o *config.Options) error {
 		c.strand.Post(func() { c.reloaded(changed, payload) })
 	}
 	b.shedAccounts(clients)
-	b.shed(clients, o.MaxConn)
+	b.strand.Post(func() { b.shed(clients, o.MaxConn) })
 	return nil
 }
 
 // Settled calls done, on the strand of whoever is last, when every open connection
 // has carried out what was posted to it before, such as a reload.
 func (b *Broker) Settled(done func()) {
-	clients := b.Clients()
-	var left atomic.Int64
-	left.Store(int64(len(clients)) + 1)
-	step := func() {
-		if left.Add(-1) == 0 {
-			done()
+	b.strand.Post(func() { // after what the reload left to the broker's own strand
+		clients := b.Clients()
+		var left atomic.Int64
+		left.Store(int64(len(clients)) + 1)
+		step := func() {
+			if left.Add(-1) == 0 {
+				done()
+			}
 		}
-	}
-	for _, c := range clients {
-		c.strand.Post(step)
-	}
-	step()
+		for _, c := range clients {
+			c.strand.Post(step)
+		}
+		step()
+	})
 }
 
 // adoptAccounts gives the living accounts what the new options say of them, and
@@ -111,7 +113,8 @@ func (r *accounts) remove(a *account.Account) {
 	}
 }
 
-// shed closes connections above a lowered max_connections, picked at random.
+// shed closes connections above a lowered max_connections, picked at random. It runs
+// on the broker's strand, whose randomness it draws.
 func (b *Broker) shed(clients []*Client, limit int) {
 	over := len(clients) - max(limit, 0)
 	if over <= 0 {
