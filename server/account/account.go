@@ -34,6 +34,7 @@ type Account struct {
 	index   *subject.Index[*Subscription]
 	graph   atomic.Pointer[Graph]
 	limits  atomic.Pointer[Limits]
+	js      atomic.Pointer[JetStream]
 	updated atomic.Int64 // wall nanoseconds of the last change
 
 	conns      atomic.Int64
@@ -44,6 +45,7 @@ type Account struct {
 	Received   Traffic // from clients
 
 	responses Responses
+	watches   watches
 }
 
 // Traffic counts messages and bytes.

@@ -9,6 +9,7 @@ type Changes struct {
 	ServiceImports bool // the internal subscriptions were changed already
 	Mappings       bool
 	Limits         bool
+	JetStream      bool // what configuration grants; see [Account.JetStream]
 }
 
 // Any tells whether anything changed.
@@ -18,7 +19,7 @@ func (c Changes) Any() bool { return c != Changes{} }
 func (c Changes) Imports() bool { return c.StreamImports || c.ServiceImports }
 
 // Adopt makes the live account a what the freshly configured account next says:
-// its exports, imports, mappings and limits. Interest, counters, connections and
+// its exports, imports, mappings, limits and JetStream. System mappings, interest, counters, connections and
 // open responses stay. Imports are bound to the accounts that resolve gives for
 // their names; one that it gives nil for is dropped. What did not change is not
 // touched: the same [StreamImport] is the same pointer before and after. All
@@ -36,12 +37,17 @@ func (a *Account) Adopt(next *Account, resolve func(name string) *Account) Chang
 	c.Exports = streams || services
 	now.StreamImports, c.StreamImports = adoptList(was.StreamImports, bound.StreamImports, (*StreamImport).equal)
 	now.ServiceImports, c.ServiceImports = adoptList(was.ServiceImports, bound.ServiceImports, (*ServiceImport).equal)
-	if maps := next.graph.Load().Mappings; !sameMappings(was.Mappings, maps) {
-		now.Mappings, c.Mappings = maps, true
+	if maps := next.graph.Load().configured; !sameMappings(was.configured, maps) {
+		now.configured, c.Mappings = maps, true
+		now.remap()
 	}
 	if l := next.Limits(); l != a.Limits() {
 		a.SetLimits(l)
 		c.Limits = true
+	}
+	if j := next.JetStream(); !j.equal(a.JetStream()) {
+		a.SetJetStream(j)
+		c.JetStream = true
 	}
 	if a.Nkey != next.Nkey {
 		a.Nkey = next.Nkey

@@ -21,6 +21,28 @@ type Graph struct {
 	ServiceImports []*ServiceImport
 	// Mappings is nil when the account maps nothing.
 	Mappings *subject.Mappings
+
+	configured []*subject.Mapping
+	system     []*subject.Mapping
+}
+
+// remap makes Mappings of those that configuration and the server itself ask for. Of two
+// with the same source that of configuration counts.
+func (g *Graph) remap() {
+	all := slices.Clone(g.configured)
+	for _, m := range g.system {
+		if indexMapping(g.configured, m.Source()) < 0 {
+			all = append(all, m)
+		}
+	}
+	g.Mappings = nil
+	if len(all) > 0 {
+		g.Mappings = subject.NewMappings(all...)
+	}
+}
+
+func indexMapping(list []*subject.Mapping, source string) int {
+	return slices.IndexFunc(list, func(m *subject.Mapping) bool { return m.Source() == source })
 }
 
 // change publishes a changed copy of the account's graph; topology is held.

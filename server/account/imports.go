@@ -240,7 +240,7 @@ func (a *Account) RemoveServiceImport(destination *Account, from string) bool {
 
 // insert puts an internal subscription into the account's interest.
 func (a *Account) insert(s *Subscription) {
-	if err := a.index.Insert(s.Subject, "", 1, s); err != nil {
+	if err := a.Insert(s); err != nil {
 		panic(fmt.Sprintf("account %s: the index refuses %q, which was checked: %v", a.Name, s.Subject, err))
 	}
 }
@@ -248,7 +248,7 @@ func (a *Account) insert(s *Subscription) {
 // dropSubscription takes an internal subscription out of the account's interest.
 func (a *Account) dropSubscription(s *Subscription) {
 	s.Close()
-	a.index.Remove(s.Subject, "", s)
+	a.Remove(s)
 }
 
 // Importer is the account that imports.

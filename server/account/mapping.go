@@ -29,32 +29,63 @@ func (a *Account) AddWeightedMappings(src string, dests ...*MapDest) error {
 	if err != nil {
 		return err
 	}
-	topology.Lock()
-	defer topology.Unlock()
-	a.change(func(g *Graph) { g.Mappings = subject.NewMappings(with(g.Mappings.All(), m)...) })
+	a.remap(func(g *Graph) { g.configured = withMapping(g.configured, m) })
 	return nil
 }
 
 // RemoveMapping ends the mapping of src and tells whether there was one.
-func (a *Account) RemoveMapping(src string) bool {
-	topology.Lock()
-	defer topology.Unlock()
-	was := a.graph.Load().Mappings.All()
-	now := slices.DeleteFunc(slices.Clone(was), func(m *subject.Mapping) bool { return m.Source() == src })
-	if len(now) == len(was) {
-		return false
-	}
-	a.change(func(g *Graph) {
-		g.Mappings = nil
-		if len(now) > 0 {
-			g.Mappings = subject.NewMappings(now...)
-		}
-	})
-	return true
+func (a *Account) RemoveMapping(src string) (removed bool) {
+	a.remap(func(g *Graph) { g.configured, removed = withoutMapping(g.configured, src) })
+	return removed
 }
 
-func sameMappings(a, b *subject.Mappings) bool {
-	return slices.EqualFunc(a.All(), b.All(), func(x, y *subject.Mapping) bool {
+// SetSystemMapping sends all that is published on src to dest instead, beside what
+// configuration maps: a reload leaves it. A configured mapping of the same source
+// counts instead, while there is one. Setting a source again replaces its destination.
+func (a *Account) SetSystemMapping(src, dest string) error {
+	m, err := subject.NewMapping(src, []MapDest{{Subject: dest, Weight: 100}})
+	if err != nil {
+		return err
+	}
+	a.remap(func(g *Graph) { g.system = withMapping(g.system, m) })
+	return nil
+}
+
+// RemoveSystemMapping ends the system mapping of src and tells whether there was one.
+func (a *Account) RemoveSystemMapping(src string) (removed bool) {
+	a.remap(func(g *Graph) { g.system, removed = withoutMapping(g.system, src) })
+	return removed
+}
+
+// remap changes what is mapped.
+func (a *Account) remap(edit func(g *Graph)) {
+	topology.Lock()
+	defer topology.Unlock()
+	a.change(func(g *Graph) {
+		edit(g)
+		g.remap()
+	})
+}
+
+// withMapping is a copy of list with m, in the place of one with the same source if
+// there is one.
+func withMapping(list []*subject.Mapping, m *subject.Mapping) []*subject.Mapping {
+	if i := indexMapping(list, m.Source()); i >= 0 {
+		return replaced(list, list[i], m)
+	}
+	return with(list, m)
+}
+
+func withoutMapping(list []*subject.Mapping, source string) ([]*subject.Mapping, bool) {
+	i := indexMapping(list, source)
+	if i < 0 {
+		return list, false
+	}
+	return slices.Delete(slices.Clone(list), i, i+1), true
+}
+
+func sameMappings(a, b []*subject.Mapping) bool {
+	return slices.EqualFunc(a, b, func(x, y *subject.Mapping) bool {
 		return x.Source() == y.Source() && slices.Equal(x.Dests(), y.Dests())
 	})
 }

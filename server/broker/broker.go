@@ -86,10 +86,13 @@ type Broker struct {
 	accounts    accounts
 	stats       Stats
 	buffers     bufferPool
+	batches     batchPool
+	senders     senders
 	anonymous   string // name and password of the user for clients without credentials
 	ids         atomic.Uint64
 	lame        atomic.Bool
-	sweepAt     atomic.Int64 // monotonic time the response sweep is armed for; 0 is not
+	jetstream   atomic.Pointer[jetStream] // nil is none
+	sweepAt     atomic.Int64              // monotonic time the response sweep is armed for; 0 is not
 	sweep       clock.Timer
 	handshakes  throttle
 	repeats     logging.Repeats
@@ -165,10 +168,10 @@ func (b *Broker) Accept(conn netsim.Conn) { b.accept(conn) }
 
 func (b *Broker) accept(conn netsim.Conn) *Client {
 	c := &Client{
-		b: b, id: b.NextID(), conn: conn, start: b.clock.Now(),
+		publisher: publisher{b: b}, id: b.NextID(), conn: conn, start: b.clock.Now(),
 		echo: true, verbose: true, pedantic: true, subsMax: -1, accountSubs: -1,
 	}
-	c.strand = b.clock.NewStrand(clientStrandName(c.id))
+	c.self, c.strand = c, b.clock.NewStrand(clientStrandName(c.id))
 	c.timer = c.strand.NewTimer(c.deadline)
 	peer := endpointOf(conn.RemoteAddr())
 	c.peer.Store(&peer)
@@ -254,6 +257,7 @@ func (b *Broker) forget(c *Client) {
 	b.mu.Lock()
 	delete(b.clients, c.id)
 	b.mu.Unlock()
+	b.senders.receiverGone()
 }
 
 // Clients lists the open connections by id.

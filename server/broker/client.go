@@ -29,13 +29,13 @@ const (
 // Client is one connection. Its fields belong to its strand, but for out (the
 // receiving side, locked), the atomics, and what never changes after accept.
 type Client struct {
-	b      *Broker
-	id     uint64
-	conn   netsim.Conn
-	strand clock.Strand
-	timer  clock.Timer
-	start  time.Time
-	peer   atomic.Pointer[endpoint] // the PROXY header may replace it before CONNECT
+	publisher
+
+	id    uint64
+	conn  netsim.Conn
+	timer clock.Timer
+	start time.Time
+	peer  atomic.Pointer[endpoint] // the PROXY header may replace it before CONNECT
 
 	phase     phase
 	active    bool // an operation that counts as activity came in this read
@@ -56,14 +56,12 @@ type Client struct {
 	connect     *wire.Connect // nil until CONNECT
 	held        []byte        // a PROXY header that is not complete
 	nonce       []byte
-	acc         *account.Account
 	publishes   *perm.Set // what restricts publishing; nil when nothing does
 	pub         perm.PubCache
 	subsMax     int64 // -1 is unlimited
 	accountSubs int64 // the account's share in subsMax
 
 	// Deadlines on the monotonic clock; 0 is none. One timer serves them all.
-	now        time.Duration // of the present task
 	authAt     time.Duration
 	tlsAt      time.Duration
 	pingAt     time.Duration
@@ -74,19 +72,10 @@ type Client struct {
 	pingSent   time.Duration // when the last PING went out; 0 is none yet
 	accepted   time.Duration
 
-	routes  routeCache
-	touched []*stage
-	staged  int  // bytes in touched stages
-	lent    bool // some stage refers to the read buffer
-	stages  map[*Client]*stage
-	stall   *Client // the receiver that this batch must wait for
-	batch   batchCounts
-	ended   []*account.Subscription // reached their maximum in this flush
-	scratch []byte
-	mapped  []byte // subject after the account's mappings
-	iov     [][]byte
-	abroad  []record  // of the present flush, through stream imports
-	one     [1][]byte // argument space of Write
+	told   *account.ClientInfo // the last Info,
+	toldOf *Ident              // which was of this
+	waits  bool                // until a sink has room
+	one    [1][]byte           // argument space of Write
 
 	out    receiver
 	ident  atomic.Pointer[Ident]
@@ -129,13 +118,6 @@ type Ident struct {
 	Kind    string
 	// ProxyKey is that of the trusted proxy the client came through, "" for none.
 	ProxyKey string
-}
-
-// batchCounts are the statistics of one read, added to the shared counters at
-// its end.
-type batchCounts struct {
-	inMsgs, inBytes   int64
-	outMsgs, outBytes int64
 }
 
 var _ netsim.Handler = (*Client)(nil)
@@ -324,17 +306,14 @@ func (c *Client) Closed(err error) {
 	c.phase = phaseClosed
 	c.why.CompareAndSwap(0, uint32(reasonOf(err)))
 	c.timer.Stop()
-	for _, s := range c.touched {
-		s.reset(&c.b.buffers)
-	}
-	c.touched = nil
+	c.discard()
 	c.out.mu.Lock()
 	c.out.closed = true // what is counted now is final
 	c.out.mu.Unlock()
 	c.b.connectionClosed(c, Reason(c.why.Load()), err)
 	c.dropSubs()
 	c.forgetRoutes()
-	c.stages, c.routes = nil, routeCache{}
+	c.stages, c.sinks, c.routes = nil, nil, routeCache{}
 }
 
 // endBatch delivers what the read produced, then answers the connection itself,
@@ -350,6 +329,9 @@ func (c *Client) endBatch() {
 	c.count()
 	if c.stall != nil {
 		c.waitForSlow()
+	}
+	if c.crowded != nil {
+		c.waitForSink()
 	}
 }
 
@@ -371,14 +353,9 @@ func (c *Client) count() {
 			c.acc.Received.Add(n.inMsgs, n.inBytes)
 		}
 	}
-	if c.routes.hits > 0 && c.acc != nil {
-		c.acc.Index().CountHits(c.routes.hits)
-		c.routes.hits = 0
-	}
-	if n.outMsgs > 0 {
-		c.b.stats.Out.Add(n.outMsgs, n.outBytes)
-	}
-	*n = batchCounts{}
+	c.countHits()
+	n.inMsgs, n.inBytes = 0, 0
+	c.countOut()
 }
 
 // GetOpts is what the client sent in CONNECT, for authentication hooks.

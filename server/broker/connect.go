@@ -20,6 +20,7 @@ func (c *Client) processConnect(arg []byte) {
 		c.traceIn("CONNECT", []byte(wire.RedactConnect(arg)))
 	}
 	c.active = true
+	c.flushStages() // what was published so far is another publisher's
 	again := c.connect != nil
 	next := wire.DefaultConnect()
 	if again {
@@ -32,7 +33,6 @@ func (c *Client) processConnect(arg []byte) {
 	}
 	c.connect = &next
 	if again || c.implicit {
-		c.settle()
 		for _, s := range c.listSubs() {
 			c.removeSub(s)
 		}
@@ -268,7 +268,7 @@ func (c *Client) sendInfoWith(afterConnect, lame bool) {
 	}
 }
 
-// account is the name of the connection's account.
+// account is the name of the connection's account. Any strand.
 func (c *Client) account() string {
 	if acc := c.bound.Load(); acc != nil {
 		return acc.Name

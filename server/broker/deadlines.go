@@ -193,6 +193,29 @@ func (c *Client) waitForSlow() {
 	slow.conn.WhenBelow(int(gate), func() { c.strand.Post(c.released) })
 }
 
+// waitForSink pauses the producer until a service of the server has room again for
+// what comes.
+func (c *Client) waitForSink() {
+	k := c.crowded
+	c.crowded = nil
+	if c.phase == phaseClosed || c.waits {
+		return
+	}
+	c.waits = true
+	c.stalls.Add(1)
+	c.b.stats.Stalled.Add(1)
+	c.conn.Pause()
+	k.whenRoom(func() { c.strand.Post(c.roomAgain) })
+}
+
+// roomAgain reads on after waitForSink.
+func (c *Client) roomAgain() {
+	c.waits = false
+	if c.phase != phaseClosed && c.stallAt == 0 {
+		c.resume()
+	}
+}
+
 // released ends a stall early: the receiver has drained.
 func (c *Client) released() {
 	if c.stallAt == 0 || c.phase == phaseClosed {
@@ -204,5 +227,9 @@ func (c *Client) released() {
 	c.arm()
 }
 
-// resume reads on after a stall.
-func (c *Client) resume() { c.conn.Resume() }
+// resume reads on after a stall, unless there is another reason to wait.
+func (c *Client) resume() {
+	if !c.waits {
+		c.conn.Resume()
+	}
+}

@@ -52,6 +52,9 @@ func (b *Broker) info(c *Client) *wire.Info {
 		MaxPayload: int64(o.MaxPayload), ClientID: c.id, Nonce: string(c.nonce), APILevel: apiLevel,
 		XKey: b.identity.XKey, LockstepVersion: b.identity.LockstepVersion,
 	}
+	if js := b.jetstream.Load(); js != nil {
+		i.JetStream, i.Domain = true, js.domain
+	}
 	if c.phase != phaseProxy {
 		i.ClientIP = c.peer.Load().host
 	}
@@ -61,6 +64,27 @@ func (b *Broker) info(c *Client) *wire.Info {
 		i.TLSVerify = o.TLSConfig.ClientAuth == tls.RequireAndVerifyClientCert
 	}
 	return i
+}
+
+// jetStream is what clients are told of it.
+type jetStream struct{ domain string }
+
+// SetJetStream tells clients that connect from now on whether the server has JetStream, and
+// the domain it is in, "" for none. Those that are connected are not told.
+func (b *Broker) SetJetStream(on bool, domain string) {
+	if !on {
+		b.jetstream.Store(nil)
+		return
+	}
+	b.jetstream.Store(&jetStream{domain})
+}
+
+// JetStream tells what SetJetStream has set.
+func (b *Broker) JetStream() (on bool, domain string) {
+	if js := b.jetstream.Load(); js != nil {
+		return true, js.domain
+	}
+	return false, ""
 }
 
 // tlsConfig is the listener's, as configured at this moment.

@@ -28,17 +28,17 @@ func (b *Broker) Held() Held {
 }
 
 // gone counts the places where a publisher refers to a receiver that has ended.
-func (c *Client) gone() int {
+func (p *publisher) gone() int {
 	n := 0
-	for to := range c.stages { //lockstep:ordered a sum
+	for to := range p.stages { //lockstep:ordered a sum
 		if to.why.Load() != 0 {
 			n++
 		}
 	}
-	for _, m := range c.routes.entries { //lockstep:ordered a sum
+	for _, m := range p.routes.entries { //lockstep:ordered a sum
 		n += m.gone()
 	}
-	for _, m := range c.routes.own {
+	for _, m := range p.routes.own {
 		n += m.gone()
 	}
 	return n

@@ -10,11 +10,23 @@ import (
 // message is one publish on its way. Its slices belong to the read buffer or to
 // scratch space of the publisher; nothing keeps them past the batch.
 type message struct {
-	subject []byte
+	subject []byte // decides who receives it
+	shown   []byte // what receivers see in its place; nil is the subject itself
 	reply   []byte
-	payload []byte // headers, then body
-	header  int    // length of the headers
-	depth   int    // account boundaries crossed
+	header  []byte
+	body    []byte
+	depth   int // account boundaries crossed
+}
+
+// size is that of the payload: headers and body.
+func (m *message) size() int { return len(m.header) + len(m.body) }
+
+// seen is the subject that receivers in the message's account see.
+func (m *message) seen() []byte {
+	if m.shown != nil {
+		return m.shown
+	}
+	return m.subject
 }
 
 var (
@@ -36,7 +48,7 @@ func (c *Client) publish(op *wire.Op) {
 	if c.pedantic && !subject.ValidPublish(op.Subject) {
 		c.sendError(wire.TextInvalidPublishSubject)
 	}
-	m := message{subject: op.Subject, reply: op.Reply, payload: op.Payload, header: op.Header}
+	m := message{subject: op.Subject, reply: op.Reply, header: op.Payload[:op.Header], body: op.Payload[op.Header:]}
 	acc := c.acc
 	if acc == nil {
 		c.acknowledge()

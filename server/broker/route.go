@@ -49,10 +49,10 @@ const (
 
 // lookup resolves subject in acc. The result is valid until the next lookup at
 // the same depth.
-func (c *Client) lookup(acc *account.Account, subj []byte) *matched {
-	rc := &c.routes
-	if acc != c.acc || rc.depth > 0 {
-		return c.resolve(acc, subj, rc.uncached())
+func (p *publisher) lookup(acc *account.Account, subj []byte) *matched {
+	rc := &p.routes
+	if acc != p.acc || rc.depth > 0 {
+		return p.resolve(acc, subj, rc.uncached())
 	}
 	index := acc.Index()
 	if m := rc.last; m != nil && m.subject == string(subj) {
@@ -60,18 +60,18 @@ func (c *Client) lookup(acc *account.Account, subj []byte) *matched {
 			rc.hits++
 			return m
 		}
-		return c.resolve(acc, subj, m)
+		return p.resolve(acc, subj, m)
 	}
 	if m := rc.entries[string(subj)]; m != nil {
 		if index.Fresh(&m.res) {
 			rc.hits++
 		} else {
-			c.resolve(acc, subj, m)
+			p.resolve(acc, subj, m)
 		}
 		rc.last = m
 		return m
 	}
-	return c.admit(acc, subj)
+	return p.admit(acc, subj)
 }
 
 // uncached is where a look-up that is not cached goes. Those of the boundaries
@@ -85,15 +85,15 @@ func (rc *routeCache) uncached() *matched {
 
 // admit resolves a subject that is not cached, and caches it when it comes a
 // second time soon: unique subjects, such as inboxes, would only flood the cache.
-func (c *Client) admit(acc *account.Account, subj []byte) *matched {
-	rc := &c.routes
+func (p *publisher) admit(acc *account.Account, subj []byte) *matched {
+	rc := &p.routes
 	h := hashSubject(subj)
 	if rc.seen == nil {
 		rc.seen = make([]uint32, seenSize)
 	}
 	if slot := &rc.seen[h%seenSize]; *slot != h {
 		*slot = h
-		return c.resolve(acc, subj, rc.uncached())
+		return p.resolve(acc, subj, rc.uncached())
 	}
 	if len(rc.entries) >= cacheMax || rc.targets >= cacheTargetsMax {
 		acc.Index().CountCached(-len(rc.entries))
@@ -107,7 +107,7 @@ func (c *Client) admit(acc *account.Account, subj []byte) *matched {
 	rc.entries[m.subject] = m
 	acc.Index().CountCached(1)
 	rc.last = m
-	c.resolve(acc, subj, m)
+	p.resolve(acc, subj, m)
 	rc.targets += m.res.Fanout()
 	return m
 }
@@ -122,12 +122,12 @@ func hashSubject(s []byte) uint32 {
 }
 
 // resolve asks the index and looks the receivers up.
-func (c *Client) resolve(acc *account.Account, subj []byte, m *matched) *matched {
+func (p *publisher) resolve(acc *account.Account, subj []byte, m *matched) *matched {
 	acc.Index().Match(subj, &m.res)
 	clear(m.plain)
 	m.plain = m.plain[:0]
 	for _, sub := range m.res.Plain {
-		m.plain = append(m.plain, c.target(sub))
+		m.plain = append(m.plain, p.target(sub))
 	}
 	for len(m.groups) < len(m.res.Groups) {
 		m.groups = append(m.groups, group{})
@@ -138,46 +138,46 @@ func (c *Client) resolve(acc *account.Account, subj []byte, m *matched) *matched
 		clear(g.members)
 		g.members, g.total = g.members[:0], 0
 		for _, member := range m.res.Groups[i].Members {
-			g.members = append(g.members, c.target(member.Value))
+			g.members = append(g.members, p.target(member.Value))
 			g.total += int(member.Weight)
 		}
 	}
 	return m
 }
 
-func (c *Client) target(sub *account.Subscription) target {
+func (p *publisher) target(sub *account.Subscription) target {
 	to, _ := sub.Owner.(*Client)
 	return target{sub: sub, to: to}
 }
 
 // stageFor finds or makes this publisher's stage of a receiver.
-func (c *Client) stageFor(to *Client) *stage {
-	if s := c.stages[to]; s != nil {
+func (p *publisher) stageFor(to *Client) *stage {
+	if s := p.stages[to]; s != nil {
 		return s
 	}
-	if c.stages == nil {
-		c.stages = make(map[*Client]*stage)
+	if p.stages == nil {
+		p.stages = make(map[*Client]*stage)
 	}
 	s := &stage{to: to}
-	c.stages[to] = s
+	p.stages[to] = s
 	return s
 }
 
 // route delivers m to everybody in acc who should receive it and tells whether
 // anybody did.
-func (c *Client) route(acc *account.Account, m *message) bool {
-	r := c.lookup(acc, m.subject)
+func (p *publisher) route(acc *account.Account, m *message) bool {
+	r := p.lookup(acc, m.subject)
 	if len(r.plain) == 0 && len(r.groups) == 0 {
 		return false
 	}
 	delivered := false
 	for i := range r.plain {
-		if c.deliver(&r.plain[i], acc, m) {
+		if p.deliver(&r.plain[i], acc, m) {
 			delivered = true
 		}
 	}
 	for i := range r.groups {
-		if c.deliverGroup(&r.groups[i], acc, m) {
+		if p.deliverGroup(&r.groups[i], acc, m) {
 			delivered = true
 		}
 	}
@@ -185,17 +185,17 @@ func (c *Client) route(acc *account.Account, m *message) bool {
 }
 
 // deliverGroup tries members from a random start until one takes the message.
-func (c *Client) deliverGroup(g *group, acc *account.Account, m *message) bool {
+func (p *publisher) deliverGroup(g *group, acc *account.Account, m *message) bool {
 	n := len(g.members)
 	if n == 0 {
 		return false
 	}
 	start := 0
 	if n > 1 {
-		start = c.strand.Rand("queue").IntN(n)
+		start = p.strand.Rand("queue").IntN(n)
 	}
 	for i := range n {
-		if c.deliver(&g.members[(start+i)%n], acc, m) {
+		if p.deliver(&g.members[(start+i)%n], acc, m) {
 			return true
 		}
 	}
@@ -203,36 +203,39 @@ func (c *Client) deliverGroup(g *group, acc *account.Account, m *message) bool {
 }
 
 // deliver gives m to one subscription and tells whether it was taken.
-func (c *Client) deliver(t *target, acc *account.Account, m *message) bool {
+func (p *publisher) deliver(t *target, acc *account.Account, m *message) bool {
 	sub, to := t.sub, t.to
 	if to == nil {
-		return c.deliverInternal(sub, acc, m)
+		return p.deliverInternal(t, acc, m)
 	}
-	if to == c && !c.echo {
+	if to == p.self && !to.echo {
 		return false
 	}
-	if sub.Closed() || to != c && to.out.stalled.Load() && c.dropsFor(to) {
+	if sub.Closed() || to.out.stalled.Load() && p.dropsFor(to) {
 		return false
 	}
-	if to.out.filters.Load() && to.denies(sub, c.localSubject(sub, m.subject)) {
+	if to.out.filters.Load() && to.denies(sub, p.localSubject(sub, m)) {
 		return false
 	}
 	counted := sub.Limited()
-	if counted && !to.reserve(sub, c) {
+	if counted && !to.reserve(sub, p.self) {
 		return false
 	}
 	if t.st == nil {
-		t.st = c.stageFor(to)
+		t.st = p.stageFor(to)
 	}
-	c.stageMessage(t.st, sub, m, counted)
+	p.stageMessage(t.st, sub, m, counted)
 	return true
 }
 
 // dropsFor tells whether a message is lost on a receiver that was found to have much
 // pending, because its producers are not to wait. It looks again: a reload may have
 // changed what they are to do, and who was to end this state.
-func (c *Client) dropsFor(to *Client) bool {
-	o := c.b.options()
+func (p *publisher) dropsFor(to *Client) bool {
+	if p.self == nil || to == p.self {
+		return false
+	}
+	o := p.b.options()
 	if o.NoFastProducerStall && int64(to.conn.Buffered()) > o.MaxPending/4*3 {
 		return true
 	}
@@ -270,10 +273,10 @@ func (c *Client) reserve(sub *account.Subscription, from *Client) bool {
 }
 
 // localSubject is the subject under which the owner of sub sees a message.
-func (c *Client) localSubject(sub *account.Subscription, published []byte) []byte {
-	if sub.Shadow == nil {
-		return published
+func (p *publisher) localSubject(sub *account.Subscription, m *message) []byte {
+	if sub.Shadow == nil || m.shown != nil {
+		return m.seen()
 	}
-	c.scratch = sub.Shadow.Import.AppendLocal(c.scratch[:0], published)
-	return c.scratch
+	p.scratch = sub.Shadow.Import.AppendLocal(p.scratch[:0], m.subject)
+	return p.scratch
 }

@@ -14,19 +14,19 @@ import (
 const boundariesMax = 32
 
 // mapSubject applies the account's mappings to a publish; false drops it.
-func (c *Client) mapSubject(maps *subject.Mappings, m *message) bool {
-	to, mapped, drop := maps.AppendTo(c.mappingSpace(m), m.subject, "", c.strand.Rand("mapping"))
+func (p *publisher) mapSubject(maps *subject.Mappings, m *message) bool {
+	to, mapped, drop := maps.AppendTo(p.mappingSpace(m), m.subject, "", p.strand.Rand("mapping"))
 	if drop {
 		return false
 	}
 	if !mapped {
 		return true
 	}
-	if c.b.log.Trace() {
-		c.traceMapping(string(m.subject), string(to))
+	if p.self != nil && p.b.log.Trace() {
+		p.self.traceMapping(string(m.subject), string(to))
 	}
 	if m.depth == 0 {
-		c.mapped = to
+		p.mapped = to
 	}
 	m.subject = to
 	return true
@@ -34,128 +34,129 @@ func (c *Client) mapSubject(maps *subject.Mappings, m *message) bool {
 
 // mappingSpace is where a mapped subject is written: scratch for the first
 // account of a message, its own memory beyond.
-func (c *Client) mappingSpace(m *message) []byte {
+func (p *publisher) mappingSpace(m *message) []byte {
 	if m.depth == 0 {
-		return c.mapped[:0]
+		return p.mapped[:0]
 	}
 	return nil
 }
 
 // deliverInternal gives m to one of the server's own subscriptions.
-func (c *Client) deliverInternal(sub *account.Subscription, acc *account.Account, m *message) bool {
+func (p *publisher) deliverInternal(t *target, acc *account.Account, m *message) bool {
+	sub := t.sub
 	if m.depth >= boundariesMax {
 		return false
 	}
 	switch {
 	case sub.Service != nil:
-		return c.request(sub.Service, acc, m)
+		return p.request(sub.Service, acc, m)
 	case sub.Response:
-		return c.respond(acc, m)
+		return p.respond(acc, m)
 	}
-	return false
+	return p.deliverToSink(t, m)
 }
 
 // routeAcross delivers in another account while the caller still walks a match
 // of its own.
-func (c *Client) routeAcross(acc *account.Account, m *message) bool {
-	c.routes.depth++
-	ok := c.route(acc, m)
-	c.routes.depth--
+func (p *publisher) routeAcross(acc *account.Account, m *message) bool {
+	p.routes.depth++
+	ok := p.route(acc, m)
+	p.routes.depth--
 	return ok
 }
 
 // request publishes m, which reached a service import, in the exporting account.
-func (c *Client) request(si *account.ServiceImport, from *account.Account, m *message) bool {
+func (p *publisher) request(si *account.ServiceImport, from *account.Account, m *message) bool {
 	there, ok := si.AppendTarget(nil, m.subject)
 	if !ok {
 		return false
 	}
-	next := message{subject: there, payload: m.payload, header: m.header, depth: m.depth + 1}
-	if maps := si.Account.Graph().Mappings; maps != nil && !c.mapSubject(maps, &next) {
+	next := message{subject: there, shown: m.shown, header: m.header, body: m.body, depth: m.depth + 1}
+	if maps := si.Account.Graph().Mappings; maps != nil && !p.mapSubject(maps, &next) {
 		return false
 	}
 	var open *account.Response
 	if len(m.reply) > 0 {
 		next.reply = m.reply
 		if !bytes.HasPrefix(m.reply, prefixJSAck) {
-			open = si.Account.Responses().Open(from, string(m.reply), si, c.now, c.strand.Rand("reply"), nil)
+			open = si.Account.Responses().Open(from, string(m.reply), si, p.now, p.strand.Rand("reply"), nil)
 			next.reply = open.Subject()
-			c.b.armSweep(si.Account, c.now)
+			p.b.armSweep(si.Account, p.now)
 		}
 	}
-	c.introduce(si, from, &next)
-	if c.routeAcross(si.Account, &next) {
+	p.introduce(si, from, &next)
+	if p.routeAcross(si.Account, &next) {
 		return true
 	}
 	if open != nil {
-		si.Account.Responses().Remove(open, c.now)
+		si.Account.Responses().Remove(open, p.now)
 	}
 	return false
 }
 
 // introduce stamps a request with who sends it; a value that the client supplied
 // is replaced, one of an earlier boundary is kept with the account between.
-func (c *Client) introduce(si *account.ServiceImport, from *account.Account, m *message) {
-	info := account.ClientInfo{Account: c.account(), RTT: time.Duration(c.rtt.Load())}
+func (p *publisher) introduce(si *account.ServiceImport, from *account.Account, m *message) {
+	info := account.ClientInfo{Account: p.accountName()}
+	if p.self != nil {
+		info.RTT = time.Duration(p.self.rtt.Load())
+	}
 	if m.depth > 1 {
 		info.Service = from.Name
 	}
 	if si.Share {
-		c.describe(&info)
+		p.describe(&info)
 	}
-	if si.Account == c.b.SystemAccount() {
-		info.Server = c.b.identity.ServerName
+	if si.Account == p.b.SystemAccount() {
+		info.Server = p.b.identity.ServerName
 	}
-	head := wire.AppendHeaderSet(nil, m.payload[:m.header], account.RequestInfoHeader, string(account.AppendRequestInfo(nil, info)))
-	m.payload = append(head, m.payload[m.header:]...)
-	m.header = len(head)
+	m.header = wire.AppendHeaderSet(nil, m.header, account.RequestInfoHeader, string(account.AppendRequestInfo(nil, info)))
 }
 
-// describe fills in what a shared import tells about the requester.
-func (c *Client) describe(info *account.ClientInfo) {
-	info.Start, info.Host, info.ID = c.start, c.peer.Load().host, c.id
-	info.Server, info.Kind, info.ClientType = c.b.identity.ServerName, "Client", "nats"
-	if id := c.ident.Load(); id != nil {
-		info.User, info.Name, info.Lang, info.Version = id.User, id.Connect.Name, id.Connect.Lang, id.Connect.Version
+// accountName is the name of the publisher's account.
+func (p *publisher) accountName() string {
+	if p.acc != nil {
+		return p.acc.Name
 	}
+	return account.Global
 }
 
 // respond carries a service's response back to who asked.
-func (c *Client) respond(acc *account.Account, m *message) bool {
+func (p *publisher) respond(acc *account.Account, m *message) bool {
 	open := acc.Responses().Lookup(m.subject)
 	if open == nil {
 		return false
 	}
 	last := open.Import.Export.Current().Response == account.Singleton
-	if last && !acc.Responses().Remove(open, c.now) {
+	if last && !acc.Responses().Remove(open, p.now) {
 		return false // another responder was first
 	}
-	back := message{subject: []byte(open.Reply), reply: m.reply, payload: m.payload, header: m.header, depth: m.depth + 1}
-	answer := c.answerable(open, acc, &back)
-	delivered := c.routeAcross(open.Requestor, &back)
+	back := message{subject: []byte(open.Reply), shown: m.shown, reply: m.reply, header: m.header, body: m.body, depth: m.depth + 1}
+	answer := p.answerable(open, acc, &back)
+	delivered := p.routeAcross(open.Requestor, &back)
 	if answer != nil && !delivered {
-		open.Requestor.Responses().Remove(answer, c.now)
+		open.Requestor.Responses().Remove(answer, p.now)
 	}
 	switch {
 	case last:
-	case !delivered || len(m.payload) == 0:
-		acc.Responses().Remove(open, c.now)
+	case !delivered || m.size() == 0:
+		acc.Responses().Remove(open, p.now)
 	default:
-		acc.Responses().Touch(open, c.now)
+		acc.Responses().Touch(open, p.now)
 	}
 	return delivered
 }
 
 // answerable gives a response that wants an answer a reply subject in the account
 // that gets it; the way there leads back to the responder.
-func (c *Client) answerable(open *account.Response, acc *account.Account, back *message) *account.Response {
+func (p *publisher) answerable(open *account.Response, acc *account.Account, back *message) *account.Response {
 	if len(back.reply) == 0 || bytes.HasPrefix(back.reply, prefixJSAck) {
 		return nil
 	}
 	there := open.Requestor
-	answer := there.Responses().Open(acc, string(back.reply), open.Import, c.now, c.strand.Rand("reply"), nil)
+	answer := there.Responses().Open(acc, string(back.reply), open.Import, p.now, p.strand.Rand("reply"), nil)
 	back.reply = answer.Subject()
-	c.b.armSweep(there, c.now)
+	p.b.armSweep(there, p.now)
 	return answer
 }
 

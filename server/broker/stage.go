@@ -22,11 +22,15 @@ const (
 // to the publisher's strand, so appending takes no lock; flush hands it over
 // under the receiver's lock, once a batch.
 type stage struct {
-	to      *Client
-	buf     []byte // encoded protocol, with copied payloads
-	ext     []ref  // payloads lent from the read buffer
+	to      *Client // nil when sink is not
+	buf     []byte  // encoded protocol, with copied payloads
+	ext     []ref   // payloads lent from the read buffer
 	recs    []record
 	touched bool // listed in the publisher's touched
+
+	sink    *Sink
+	arrived *Batch // of the sink; nil while nothing is staged
+	likely  int    // bytes of the sink's last batch
 }
 
 // ref is a lent payload whose place is after buf[:at].
@@ -75,6 +79,9 @@ func (s *stage) vectors(dst [][]byte, from, to, fromExt, toExt int) [][]byte {
 
 // empty forgets what was handed over, and keeps the buffer.
 func (s *stage) empty() {
+	if s.sink != nil {
+		return
+	}
 	s.buf = s.buf[:0]
 	clear(s.ext)
 	s.ext = s.ext[:0]
@@ -88,9 +95,17 @@ func (s *stage) empty() {
 
 // reset empties the stage at the end of a batch and gives its buffer back.
 func (s *stage) reset(pool *bufferPool) {
+	s.touched = false
+	if s.sink != nil {
+		if s.arrived != nil {
+			s.arrived.Release()
+			s.arrived = nil
+		}
+		return
+	}
 	pool.put(s.buf)
 	s.empty()
-	s.buf, s.touched = nil, false
+	s.buf = nil
 }
 
 // bufferPool keeps staging buffers between batches, by size class. It is shared
@@ -99,7 +114,8 @@ type bufferPool struct {
 	classes [len(classSizes)]bufferClass
 }
 
-var classSizes = [...]int{1 << 10, 4 << 10, 16 << 10, 64 << 10}
+// classSizes are those of buffers; the last is for the usual chunks of large objects.
+var classSizes = [...]int{1 << 10, 4 << 10, 16 << 10, 64 << 10, 144 << 10}
 
 // classKeep bounds what each class keeps, in bytes.
 const classKeep = 8 << 20
@@ -153,7 +169,7 @@ func (p *bufferPool) grow(b []byte, n int) []byte {
 	}
 	want := len(b) + n
 	if b != nil {
-		want = max(want, min(4*cap(b), classSizes[len(classSizes)-1]))
+		want = max(want, min(4*cap(b), stageMax))
 	}
 	next := append(p.get(want), b...)
 	p.put(b)

@@ -92,7 +92,7 @@ func (c *Client) addSub(sub *account.Subscription) {
 }
 
 func (c *Client) mustInsert(acc *account.Account, sub *account.Subscription) {
-	if err := acc.Index().Insert(sub.Subject, sub.Queue, 1, sub); err != nil {
+	if err := acc.Insert(sub); err != nil {
 		c.b.log.Errorf("%s - subscription on %q not registered: %v", c, sub.Subject, err)
 	}
 }
@@ -163,7 +163,7 @@ func (c *Client) removeSub(sub *account.Subscription) {
 	delete(c.out.shadows, sub)
 	c.out.mu.Unlock()
 	if c.acc != nil {
-		c.acc.Index().Remove(sub.Subject, sub.Queue, sub)
+		c.acc.Remove(sub)
 	}
 	removeShadows(shadows)
 	if c.b.log.Trace() && c.phase != phaseClosed {
@@ -173,7 +173,7 @@ func (c *Client) removeSub(sub *account.Subscription) {
 
 func removeShadows(shadows []*account.Subscription) {
 	for _, s := range shadows {
-		s.Shadow.Import.Account.Index().Remove(s.Subject, s.Queue, s)
+		s.Shadow.Import.Account.Remove(s)
 	}
 }
 

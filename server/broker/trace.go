@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/lockstepmq/lockstep/server/wire"
 )
@@ -63,16 +64,16 @@ func (c *Client) tracePayload(arrow string, p []byte, header int) {
 	c.b.log.Tracef("%s - %s MSG_PAYLOAD: [%q]", c, arrow, p)
 }
 
-func (c *Client) traceDeliver(subj []byte, sid string, reply []byte, header int, payload []byte) {
+func (c *Client) traceDeliver(subj []byte, sid string, reply, header, body []byte) {
 	verb, arg := "MSG", string(subj)+" "+sid
 	if len(reply) > 0 {
 		arg += " " + string(reply)
 	}
-	if header > 0 {
-		verb, arg = "HMSG", arg+" "+itoa(header)
+	if len(header) > 0 {
+		verb, arg = "HMSG", arg+" "+itoa(len(header))
 	}
-	c.traceOut(verb, []byte(arg+" "+itoa(len(payload))))
-	c.tracePayload("->>", payload, header)
+	c.traceOut(verb, []byte(arg+" "+itoa(len(header)+len(body))))
+	c.tracePayload("->>", slices.Concat(header, body), len(header))
 }
 
 func (c *Client) traceSub(op *wire.Op) {

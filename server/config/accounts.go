@@ -130,7 +130,9 @@ func (d *decoder) account(set *accountSet, pair lang.Pair) {
 			d.mappings(acc, v)
 		case "limits":
 			d.limits(acc, v)
-		case "jetstream", "msg_trace", "trace_dest":
+		case "jetstream":
+			d.accountJetStream(acc, v)
+		case "msg_trace", "trace_dest":
 			d.notYet(v.Pos, p.Key)
 		default:
 			d.unknown(v.Pos, v, p.Key)

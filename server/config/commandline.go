@@ -139,13 +139,15 @@ func (c *commandLine) configureTLS(o *Options) error {
 	return nil
 }
 
+// hidden stands for what must not be read.
+const hidden = "[REDACTED]"
+
 // secretFlags take a credential.
 var secretFlags = []string{"user", "pass", "auth"}
 
 // redact overwrites credentials in args, which a process shows to whoever may list or
 // debug it.
 func redact(args []string) {
-	const hidden = "[REDACTED]"
 	for i, arg := range args {
 		name, value, joined := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-"), "=")
 		if !strings.HasPrefix(arg, "-") || !slices.Contains(secretFlags, name) {

@@ -48,10 +48,10 @@ func (d *decoder) decode(root *lang.Map) {
 
 // unsupportedKeys are top-level keys of features that this server does not have.
 var unsupportedKeys = keySet(
-	"jetstream", "store_dir", "storedir", "websocket", "ws", "mqtt", "cluster", "gateway", "leafnodes", "leaf",
+	"websocket", "ws", "mqtt", "cluster", "gateway", "leafnodes", "leaf",
 	"operator", "operators", "root", "roots", "root_operator", "root_operators", "trusted_keys", "trusted",
 	"resolver", "account_resolver", "accounts_resolver", "resolver_preload", "resolver_pinned_accounts",
-	"resolver_tls", "default_sentinel", "default_js_domain", "ocsp", "ocsp_cache",
+	"resolver_tls", "default_sentinel", "ocsp", "ocsp_cache",
 )
 
 func keySet(names ...string) map[string]bool {

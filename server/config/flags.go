@@ -139,6 +139,9 @@ var flagSpecs = []flagSpec{
 	{names: "log_size_limit", kind: intFlag, apply: func(o *Options, v *flagValue) { o.LogSizeLimit = v.n }},
 	{names: "max_traced_msg_len", kind: intFlag, apply: func(o *Options, v *flagValue) { o.MaxTracedMsgLen = int(v.n) }},
 
+	{names: "jetstream js", kind: boolFlag, apply: func(o *Options, v *flagValue) { o.JetStream = v.on }, reload: true},
+	{names: "store_dir sd", apply: func(o *Options, v *flagValue) { o.StoreDir = v.text }, reload: true},
+
 	{names: "user", apply: func(o *Options, v *flagValue) { o.Username = v.text }, reload: true},
 	{names: "pass", apply: func(o *Options, v *flagValue) { o.Password = v.text }, reload: true},
 	{names: "auth", apply: func(o *Options, v *flagValue) { o.Authorization = v.text }, reload: true},
@@ -155,8 +158,6 @@ var flagSpecs = []flagSpec{
 	{names: "version v", kind: boolFlag},
 	{names: "help_tls", kind: boolFlag},
 
-	{names: "jetstream js", kind: boolFlag, missing: true},
-	{names: "store_dir sd", missing: true},
 	{names: "routes", missing: true},
 	{names: "cluster", missing: true},
 	{names: "cluster_listen", missing: true},

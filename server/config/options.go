@@ -162,6 +162,39 @@ type Options struct {
 	PidFile       string `json:"-"`
 	PortsFileDir  string `json:"-"`
 
+	// JetStream. The maxima are bytes; -1, and 0 unless a file stated it, let the server
+	// take a share of what the machine has. StoreDir holds the directory "jetstream".
+	JetStream                  bool        `json:"jetstream"`
+	NoJetStreamStrict          bool        `json:"-"` // unknown fields of API requests are ignored
+	JetStreamMaxMemory         int64       `json:"-"`
+	JetStreamMaxStore          int64       `json:"-"`
+	JetStreamDomain            string      `json:"-"`
+	JetStreamExtHint           string      `json:"-"` // "will_extend", "no_extend" or ""
+	JetStreamKey               string      `json:"-"` // encrypts what is stored; "" does not
+	JetStreamOldKey            string      `json:"-"` // reads what an earlier JetStreamKey encrypted
+	JetStreamCipher            StoreCipher `json:"-"`
+	JetStreamUniqueTag         string      `json:"-"` // lower-case prefix of server tags
+	JetStreamLimits            JSLimitOpts `json:"-"`
+	JetStreamTpm               JSTpmOpts   `json:"-"`
+	JetStreamMaxCatchup        int64       `json:"-"` // bytes on the way to replicas that catch up
+	JetStreamRequestQueueLimit int64       `json:"-"` // API requests that wait
+	JetStreamInfoQueueLimit    int64       `json:"-"` // API requests for information that wait
+	JetStreamMetaCompact       uint64      `json:"-"` // entries; 0 leaves it to the server
+	JetStreamMetaCompactSize   uint64      `json:"-"` // bytes; 0 leaves it to the server
+	JetStreamMetaCompactSync   bool        `json:"-"`
+	JetStreamConcurrentIOs     int         `json:"-"` // disk operations at a time
+	// StreamMaxBufferedMsgs and StreamMaxBufferedSize (bytes) bound what one stream was
+	// sent and has not stored yet.
+	StreamMaxBufferedMsgs int    `json:"-"`
+	StreamMaxBufferedSize int64  `json:"-"`
+	StoreDir              string `json:"-"`
+	// SyncInterval above zero lets acknowledged messages wait so long for the disk:
+	// [Options.FlushBeforeAck]. SyncAlways says that they never do, which is the default.
+	SyncInterval time.Duration `json:"-"`
+	SyncAlways   bool          `json:"-"`
+	// JsAccDefaultDomain maps accounts to the domain that serves them from elsewhere.
+	JsAccDefaultDomain map[string]string `json:"-"`
+
 	// tlsOpts is what TLSConfig was built from, for reloads and messages.
 	tlsOpts *TLSConfigOpts
 	// inFile names the fields that the file set, so that an explicit zero is not taken
@@ -222,6 +255,7 @@ func (o *Options) Clone() *Options {
 	c.Tags = slices.Clone(o.Tags)
 	c.Metadata = maps.Clone(o.Metadata)
 	c.FeatureFlags = maps.Clone(o.FeatureFlags)
+	c.JsAccDefaultDomain = maps.Clone(o.JsAccDefaultDomain)
 	c.Proxies = o.Proxies.clone()
 	c.Accounts = slices.Clone(o.Accounts)
 	c.TLSPinnedCerts = maps.Clone(o.TLSPinnedCerts)

@@ -224,6 +224,9 @@ func TestBaseline(t *testing.T) {
 		TLSTimeout: 2, AuthTimeout: 2, MaxControlLine: 4096, MaxPayload: 1 << 20, MaxPending: 64 << 20,
 		WriteDeadline: 10 * time.Second, MaxClosedClients: 10000, LameDuckDuration: 2 * time.Minute,
 		LameDuckGracePeriod: 10 * time.Second, ConnectErrorReports: 3600, ReconnectErrorReports: 1,
+		JetStreamMaxMemory: DynamicMax, JetStreamMaxStore: DynamicMax, JetStreamRequestQueueLimit: 10000,
+		JetStreamInfoQueueLimit: 10000, JetStreamConcurrentIOs: 4096,
+		JetStreamLimits: JSLimitOpts{DefaultMaxConsumers: 1000},
 	}, o)
 	twice := o.Clone()
 	twice.SetBaseline()
@@ -278,7 +281,7 @@ func TestCloneSharesNothing(t *testing.T) {
 func TestCloneCopiesEveryReference(t *testing.T) {
 	copied := map[string]bool{
 		"Tags": true, "Metadata": true, "Users": true, "Nkeys": true, "Accounts": true, "TLSConfig": true,
-		"TLSPinnedCerts": true, "Proxies": true, "FeatureFlags": true, "tlsOpts": true, "inFile": true, "warnings": true,
+		"TLSPinnedCerts": true, "Proxies": true, "FeatureFlags": true, "JsAccDefaultDomain": true, "tlsOpts": true, "inFile": true, "warnings": true,
 		"CustomClientAuthentication": true, // the program's own
 		"flags":                      true, // never changed
 	}

@@ -34,6 +34,10 @@ type reloadable struct {
 	line func(o *Options) string
 	// same replaces the plain comparison.
 	same func(old, next *Options) bool
+	// refuse says what about a change is not supported; "" allows it.
+	refuse func(old, next *Options) string
+	// secret values are not shown.
+	secret bool
 }
 
 // Change is one option that a reload changes.
@@ -72,8 +76,8 @@ func Plan(old, next *Options) (*ReloadPlan, error) {
 		if r.same != nil && r.same(old, next) || r.same == nil && equal(c.Old, c.New) {
 			continue
 		}
-		if r.effect == Rejected {
-			return nil, fmt.Errorf("config reload not supported for %s: old=%v, new=%v", r.field, c.Old, c.New)
+		if err := r.refusal(c, old, next); err != nil {
+			return nil, err
 		}
 		p.Changes = append(p.Changes, c)
 	}
@@ -82,7 +86,7 @@ func Plan(old, next *Options) (*ReloadPlan, error) {
 			p.Lines = append(p.Lines, text)
 			continue
 		}
-		if r := findReloadable(field); p.Changed(field) && r.line != nil {
+		if r := findReloadable(field); r.line != nil && p.Changed(field) {
 			if text := r.line(next); text != "" {
 				p.Lines = append(p.Lines, text)
 			}
@@ -90,6 +94,22 @@ func Plan(old, next *Options) (*ReloadPlan, error) {
 	}
 	p.Lines = append(p.Lines, proxyLines(old, next)...)
 	return p, nil
+}
+
+// refusal is why the change c can not happen while the server runs, if so.
+func (r *reloadable) refusal(c Change, old, next *Options) error {
+	if r.refuse != nil {
+		if what := r.refuse(old, next); what != "" {
+			return fmt.Errorf("config reload not supported for %s", what)
+		}
+	}
+	if r.effect != Rejected {
+		return nil
+	}
+	if r.secret {
+		c.Old, c.New = hidden, hidden
+	}
+	return fmt.Errorf("config reload not supported for %s: old=%v, new=%v", r.field, c.Old, c.New)
 }
 
 // equal compares two values of a field; nil and empty lists and maps are the same.

@@ -198,7 +198,7 @@ func TestWhichFlagsSurviveAReload(t *testing.T) {
 	require.NoError(t, os.WriteFile("c.conf", []byte("debug: true\nport: 7\n"), 0o600))
 	for _, tc := range []struct{ args, want string }{
 		{"-a h", ""}, {"-p 5", ""}, {"-P f", ""}, {"-m 1", ""}, {"--client_advertise a:1", ""}, {"--ports_file_dir d", ""},
-		{"--profile 3", ""}, {"-l f", ""}, {"-T=false", ""}, {"-D=false", ""}, {"-V", ""}, {"-VV", ""}, {"-DVV", ""},
+		{"--profile 3", ""}, {"-l f", ""}, {"-T=false", ""}, {"-D=false", ""}, {"-V", ""}, {"-VV", ""}, {"-DVV", ""}, {"-js", ""}, {"-sd d", ""}, {"-js -sd d", ""},
 		{"--user u --pass p", ""}, {"--auth t", ""},
 		{"-n x", "config reload not supported for ServerName: old=x, new="},
 		{"-ms 5", "config reload not supported for HTTPSPort: old=5, new=0"},
@@ -233,7 +233,7 @@ func TestWhichFlagsSurviveAReload(t *testing.T) {
 }
 
 func FuzzProcessConfigString(f *testing.F) {
-	for _, name := range []string{"accounts", "authorization", "options", "proxies", "tls"} {
+	for _, name := range []string{"accounts", "authorization", "jetstream", "options", "proxies", "tls"} {
 		b, err := os.ReadFile("testdata/" + name + ".txt")
 		require.NoError(f, err)
 		for i, c := range strings.Split(string(b), "====\n") {

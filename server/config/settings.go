@@ -68,6 +68,10 @@ func init() {
 	add("pid_file pidfile", "PidFile", text(func(o *Options) *string { return &o.PidFile }))
 	add("ports_file_dir", "PortsFileDir", text(func(o *Options) *string { return &o.PortsFileDir }))
 
+	add("jetstream", "JetStream", (*decoder).jetStream)
+	add("store_dir storedir", "StoreDir", (*decoder).topStoreDir)
+	add("default_js_domain", "JsAccDefaultDomain", (*decoder).defaultDomains)
+
 	add("debug", "Debug", boolean(func(o *Options) *bool { return &o.Debug }))
 	add("trace", "Trace", (*decoder).trace)
 	add("trace_verbose", "TraceVerbose", tracing(func(o *Options) *bool { return &o.TraceVerbose }))

@@ -34,6 +34,10 @@ Logging:
         --log_size_limit <bytes>     Rotate the log file beyond this size (default: never)
         --max_traced_msg_len <n>     Cut logged payloads to this many bytes (default: never)
 
+JetStream:
+    -js, --jetstream                 Keep streams: messages that outlast their receivers
+    -sd, --store_dir <dir>           Keep them in this directory (default: one that a reboot may empty)
+
 Authorization:
         --user <user>                Ask clients for this user
         --pass <password>            and this password
@@ -51,9 +55,8 @@ Other:
     -v, --version                    Print the version
         --help_tls                   Print how to use TLS
 
-Flags of JetStream and clusters (--jetstream, --store_dir, --routes, --cluster, --cluster_listen,
---cluster_name, --cluster_advertise, --no_advertise, --connect_retries) are known, and refused: those
-features are not supported yet.
+Flags of clusters (--routes, --cluster, --cluster_listen, --cluster_name, --cluster_advertise,
+--no_advertise, --connect_retries) are known, and refused: clusters are not supported yet.
 `
 
 // TLSUsage is what --help_tls prints.

@@ -1,0 +1,79 @@
+package raft
+
+// Resume tells that the machine can go on with the entry that it refused. It may be
+// called from within a Machine call too.
+func (g *Group) Resume() {
+	g.resumed = true
+	if g.waiting {
+		g.waiting = false
+		g.postRun()
+	}
+}
+
+func (g *Group) postRun() {
+	if !g.runPosted {
+		g.runPosted = true
+		g.strand.Post(g.runTask)
+	}
+}
+
+func (g *Group) postedRun() {
+	g.runPosted = false
+	g.run()
+}
+
+// run applies what is committed, up to a slice of it.
+func (g *Group) run() {
+	if g.running || g.waiting || g.runPosted || g.state != replaying && g.state != serving {
+		return
+	}
+	g.running = true
+	count, size := 0, 0
+	for g.applied < g.committed && g.state != ended && count < sliceEntries && size < sliceBytes {
+		n := len(g.queue.at(0).payload)
+		if !g.applyOne() {
+			break
+		}
+		count++
+		size += n
+	}
+	g.running = false
+	if g.state == ended {
+		return
+	}
+	replayed := g.state == replaying && g.applied >= g.replayEnd
+	if replayed {
+		g.state = serving
+	}
+	if count > 0 || replayed {
+		g.machine.Applied(replayed)
+	}
+	if replayed && g.found != nil && g.found.Damage != nil {
+		g.fail(g.found.Damage)
+		return
+	}
+	if g.applied < g.committed && !g.waiting {
+		g.postRun()
+	}
+	g.maybeCheckpoint()
+}
+
+// applyOne gives the machine the next entry, and tells whether it was taken.
+func (g *Group) applyOne() bool {
+	it := g.queue.at(0)
+	g.entry = Entry{Index: g.applied + 1, Payload: it.payload, Tag: it.tag, Replay: it.replay}
+	g.resumed = false
+	if !g.machine.Apply(&g.entry) {
+		g.entry = Entry{}
+		g.waiting = !g.resumed
+		return false
+	}
+	g.entry = Entry{}
+	if g.state == ended { // dropped by its own entry
+		return true
+	}
+	g.host.unapplied.Add(-int64(len(g.queue.at(0).payload)))
+	g.queue.pop()
+	g.applied++
+	return true
+}

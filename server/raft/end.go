@@ -1,0 +1,85 @@
+package raft
+
+// fail ends the group because it cannot go on.
+func (g *Group) fail(err error) {
+	if g.state == ended {
+		return
+	}
+	g.failed = err
+	g.end()
+	if g.log != nil {
+		g.log.Detach(func() {})
+	}
+	g.machine.Failed(err)
+	g.tellStopped(err)
+}
+
+// end lets go of everything but the log.
+func (g *Group) end() {
+	g.state = ended
+	g.host.unapplied.Add(-g.queue.bytes)
+	g.queue = queue{}
+}
+
+// tellStopped answers whoever waits for a checkpoint or the end.
+func (g *Group) tellStopped(err error) {
+	c := &g.checkpoint
+	told := append(c.told, c.waiting...)
+	c.told, c.waiting, c.busy, c.state = nil, nil, false, nil
+	for _, done := range told {
+		done(err)
+	}
+}
+
+// Stop ends the group: the machine is not called any more. What was proposed before is
+// handed to the log, but nobody is told whether it is committed. done, which may be nil,
+// is called on the strand when the log has let go, so that Open may follow.
+func (g *Group) Stop(done func()) {
+	if done == nil {
+		done = func() {}
+	}
+	if g.state == ended {
+		g.strand.Post(done)
+		return
+	}
+	if g.log != nil {
+		g.log.Submit()
+	}
+	g.end()
+	g.tellStopped(ErrStopped)
+	if g.log == nil {
+		g.host.forget(g)
+		g.strand.Post(done)
+		return
+	}
+	g.log.Detach(func() {
+		g.host.forget(g)
+		done()
+	})
+}
+
+// Drop ends the group as Stop does, and removes it from the log. done, which may be nil,
+// is called on the strand when that is durable, or with what the log failed with; the
+// ID is never used again.
+func (g *Group) Drop(done func(error)) {
+	if done == nil {
+		done = func(error) {}
+	}
+	if g.state == ended && g.log != nil && g.failed == nil {
+		g.strand.Post(func() { done(ErrStopped) })
+		return
+	}
+	if g.state != ended {
+		g.end()
+		g.tellStopped(ErrStopped)
+	}
+	if g.log == nil {
+		g.host.forget(g)
+		g.strand.Post(func() { done(nil) })
+		return
+	}
+	g.log.Drop(func(err error) {
+		g.host.forget(g)
+		done(err)
+	})
+}

@@ -1,0 +1,133 @@
+package raft
+
+import (
+	"fmt"
+
+	"github.com/lockstepmq/lockstep/clock"
+	"github.com/lockstepmq/lockstep/storage/wal"
+)
+
+const (
+	// term is that of every entry of a group with one member.
+	term = 1
+	// sliceEntries and sliceBytes end a run of Apply calls, so that others on the
+	// strand and its goroutine get their turn.
+	sliceEntries = 1024
+	sliceBytes   = 4 << 20
+)
+
+// Group takes proposals and hands committed entries to its machine. All methods run on
+// its strand.
+type Group struct {
+	host    *Host
+	opts    Options
+	strand  clock.Strand
+	machine Machine
+	log     *wal.Group // nil for a memory group
+	found   *wal.Found // until start
+
+	queue     queue  // proposed or found, and not yet applied
+	applied   uint64 // index
+	committed uint64 // index
+	flushed   uint64 // index: the log holds everything up to it
+	replayEnd uint64 // index of the last entry found at start
+
+	state     groupState
+	failed    error
+	waiting   bool // the machine refused the entry behind applied
+	resumed   bool // Resume came while Apply ran
+	running   bool // run is on the stack
+	runPosted bool
+	submitted bool   // submit is posted
+	handed    uint64 // index of the last entry handed to the log
+	entry     Entry
+
+	logBytes   int64 // payload bytes since the last checkpoint
+	checkpoint checkpoint
+	stopping   func()
+
+	runTask, submitTask func()
+}
+
+// groupState is how far a group's life has come.
+type groupState uint8
+
+const (
+	starting  groupState = iota // Restore is under way
+	replaying                   // the log's entries are being applied
+	serving
+	ended // stopped, dropped or failed
+)
+
+func newGroup(h *Host, o Options) *Group {
+	g := &Group{host: h, opts: o, strand: o.Strand, machine: o.Machine}
+	g.runTask, g.submitTask = g.postedRun, g.submit
+	return g
+}
+
+// attach makes the log's acquaintance; it may run on any strand.
+func (g *Group) attach() error {
+	if g.opts.Memory {
+		return nil
+	}
+	log, found, err := g.host.log.Attach(wal.ID(g.opts.ID), g.strand, g.opts.Seal, logOwner{g})
+	if err != nil {
+		return err
+	}
+	g.log, g.found = log, found
+	g.applied = found.StateIndex
+	for i := range found.Entries {
+		g.queue.push(item{payload: found.Entries[i].Payload, replay: true})
+	}
+	g.host.unapplied.Add(g.queue.bytes)
+	g.logBytes = g.queue.bytes
+	g.replayEnd = g.Last()
+	g.committed, g.flushed, g.handed = g.replayEnd, g.replayEnd, g.replayEnd
+	found.Entries = nil
+	return nil
+}
+
+// start restores the machine.
+func (g *Group) start() {
+	if g.state == ended {
+		return
+	}
+	var state []byte
+	if g.found != nil {
+		state, g.found.State = g.found.State, nil
+	}
+	g.machine.Restore(state, g.restored)
+}
+
+func (g *Group) restored(err error) {
+	if g.state != starting {
+		return
+	}
+	if err != nil {
+		g.fail(fmt.Errorf("restore group %q: %w", g.opts.Name, err))
+		return
+	}
+	g.state = replaying
+	g.postRun()
+}
+
+// Name is what Options said.
+func (g *Group) Name() string { return g.opts.Name }
+
+// ID is what Options said.
+func (g *Group) ID() ID { return g.opts.ID }
+
+// Applied is the index of the last entry that the machine has applied.
+func (g *Group) Applied() uint64 { return g.applied }
+
+// Committed is the index of the last committed entry.
+func (g *Group) Committed() uint64 { return g.committed }
+
+// Last is the index of the last proposed entry.
+func (g *Group) Last() uint64 { return g.applied + uint64(g.queue.len()) }
+
+// Unapplied is the number of bytes proposed and not yet applied.
+func (g *Group) Unapplied() int64 { return g.queue.bytes }
+
+// Err is what ended the group, or nil.
+func (g *Group) Err() error { return g.failed }

@@ -1,0 +1,109 @@
+package raft
+
+import (
+	"fmt"
+
+	"github.com/lockstepmq/lockstep/storage/wal"
+)
+
+// Propose appends an entry, which the machine gets to apply, with the tag, once it is
+// committed. payload is given away: it is never changed again. Entries are applied in the
+// order of the calls, whatever their classes, and never within this call. An error
+// means that the entry will never be applied: ErrBusy and ErrFull pass by themselves;
+// ErrTooLarge, ErrStopped, ErrFenced and ErrDamaged do not.
+func (g *Group) Propose(payload []byte, tag any, c Class) error {
+	if err := g.refuses(len(payload)); err != nil {
+		return err
+	}
+	if g.log != nil {
+		class := wal.Prompt
+		if c != Prompt {
+			class = wal.Lazy
+		}
+		if _, err := g.log.Append(term, 0, payload, class); err != nil {
+			return fmt.Errorf("group %q: %w", g.opts.Name, err)
+		}
+	}
+	g.queue.push(item{payload: payload, tag: tag, class: c})
+	g.logBytes += int64(len(payload))
+	g.host.proposed(len(payload))
+	if !g.submitted {
+		g.submitted = true
+		g.strand.Post(g.submitTask)
+	}
+	return nil
+}
+
+// refuses tells why a payload of n bytes is not taken.
+func (g *Group) refuses(n int) error {
+	h := g.host
+	switch {
+	case g.failed != nil:
+		return g.failed
+	case g.state == ended || g.stopping != nil:
+		return fmt.Errorf("group %q: %w", g.opts.Name, ErrStopped)
+	case n > PayloadMax:
+		return fmt.Errorf("group %q: %w: %d bytes, at most %d", g.opts.Name, ErrTooLarge, n, PayloadMax)
+	case g.queue.bytes > 0 && g.queue.bytes+int64(n) > h.cfg.UnappliedMax:
+		return ErrBusy
+	case g.queue.bytes > 0 && h.unapplied.Load()+int64(n) > h.cfg.UnappliedTotalMax:
+		return ErrBusy
+	}
+	return nil
+}
+
+func (h *Host) proposed(n int) {
+	h.unapplied.Add(int64(n))
+	h.entries.Add(1)
+	h.bytes.Add(uint64(n))
+}
+
+// submit hands over what the tasks before it have proposed.
+func (g *Group) submit() {
+	g.submitted = false
+	if g.state == ended {
+		return
+	}
+	g.handed = g.Last()
+	if g.log == nil {
+		g.flushedTo(g.handed)
+		return
+	}
+	g.log.Submit()
+	g.flushedTo(g.flushed)
+}
+
+// flushedTo moves the commit index: to what the log holds, and past unflushed entries
+// behind it that the log was handed.
+func (g *Group) flushedTo(index uint64) {
+	g.flushed = index
+	before := g.committed
+	g.committed = max(g.committed, index)
+	for g.committed < g.handed && g.queue.at(int(g.committed-g.applied)).class == Unflushed {
+		g.committed++
+	}
+	if g.committed > before {
+		g.run()
+	}
+}
+
+// logOwner is what the log calls.
+type logOwner struct{ g *Group }
+
+// Flushed implements wal.Owner.
+func (o logOwner) Flushed(index uint64) {
+	if o.g.state != ended {
+		o.g.flushedTo(index)
+	}
+}
+
+// Fenced implements wal.Owner.
+func (o logOwner) Fenced(err error) {
+	o.g.fail(fmt.Errorf("group %q: %w: %w", o.g.opts.Name, ErrFenced, err))
+}
+
+// Tail implements wal.Owner.
+func (o logOwner) Tail() {
+	o.g.checkpoint.asked = true
+	o.g.maybeCheckpoint()
+}

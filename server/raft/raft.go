@@ -1,0 +1,86 @@
+// Package raft runs groups over the server's log.
+//
+// It owns [Host], which multiplexes all groups of a server over one [wal.Log], and
+// [Group], which takes proposals and hands committed entries to a [Machine], in
+// order, on the group's strand. A group here has one member, so an entry is
+// committed when this server's log holds it as durably as the host's mode asks for.
+// The package never looks into entries and never touches a machine from another
+// strand.
+package raft
+
+import (
+	"errors"
+
+	"github.com/lockstepmq/lockstep/clock"
+	"github.com/lockstepmq/lockstep/storage/wal"
+)
+
+// Errors of proposals.
+var (
+	// ErrStopped: the group was stopped or dropped. It is unknown whether what was
+	// proposed and is not yet applied will be found again.
+	ErrStopped = errors.New("group is stopped")
+	// ErrFenced: a write or sync of the log failed. Nothing more is accepted.
+	ErrFenced = errors.New("the log is fenced after a failed write or sync")
+)
+
+// ID names a group for good: Group is never reused; Incarnation changes when a
+// group starts from nothing again, such as a memory stream after a restart.
+type ID struct {
+	Group       uint64
+	Incarnation uint64
+}
+
+// Class says how soon an entry must be committed.
+type Class uint8
+
+const (
+	// Prompt: with the next flush, which it asks for.
+	Prompt Class = iota
+	// Lazy: with a flush that comes anyway, 5 ms later at the latest.
+	Lazy
+	// Unflushed: committed when appended to the log's buffer; durable with the next flush,
+	// which comes within 5 ms. What power loss or a crash takes of it is a suffix.
+	Unflushed
+)
+
+// Entry is a committed entry.
+type Entry struct {
+	Index   uint64 // 1 is the group's first
+	Payload []byte // never changes; may be kept
+	Tag     any    // what Propose was given; nil in replay
+	Replay  bool   // found in the log at start
+}
+
+// Machine is a state machine that a group drives, on the group's strand.
+type Machine interface {
+	// Restore gets the state of the newest checkpoint, nil for none, before anything else.
+	Restore(state []byte, done func(error))
+	// Apply applies an entry. When it returns false it has changed nothing, waits for
+	// something, and calls Group.Resume when it can go on with the same entry.
+	Apply(e *Entry) bool
+	// Applied ends a run of Apply calls: what they brought about can be flushed.
+	// replayed tells that the log's entries at start have all been applied by now (once).
+	Applied(replayed bool)
+	// Checkpoint makes the effects of everything applied so far durable outside the log,
+	// and gives the state that Restore needs. Apply calls may come while it is under way; the
+	// state is that at the call.
+	Checkpoint(done func(state []byte, err error))
+	// Checkpointed tells that the log holds the state given, so that what only earlier
+	// ones needed may go.
+	Checkpointed(state []byte)
+	// Failed tells that the group cannot go on: the log is fenced (ErrFenced) or damaged.
+	Failed(err error)
+}
+
+// Options of a group.
+type Options struct {
+	ID      ID
+	Name    string // for logs and traces
+	Strand  clock.Strand
+	Machine Machine
+	// Memory keeps the log in memory only: after a restart the group is gone.
+	Memory bool
+	// Seal encrypts what the log holds of the group; nil leaves it plain.
+	Seal wal.Sealer
+}

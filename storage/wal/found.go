@@ -1,0 +1,220 @@
+package wal
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/lockstepmq/lockstep/storage"
+)
+
+// Entry is one entry of a group.
+type Entry struct {
+	Index   uint64
+	Term    uint64
+	Kind    uint8
+	Payload []byte
+}
+
+// Found is what recovery found of a group.
+type Found struct {
+	// State is that of the newest complete checkpoint, nil when there is none.
+	State      []byte
+	StateIndex uint64
+	StateTerm  uint64
+	// Entries follow StateIndex without a gap.
+	Entries []Entry
+	Hard    HardState
+	// Damage is set when records of the group were lost, or may have been: it is a
+	// *storage.DamageError that wraps ErrDamaged. State and Entries are what is intact before the
+	// first gap. Such a group takes nothing any more but Drop.
+	Damage error
+}
+
+// Report tells what recovery met.
+type Report struct {
+	Created  bool // there was no log
+	Clean    bool // it was closed: nothing can have been lost
+	Segments int
+	Batches  int
+	Groups   int
+	// Torn is what was never acknowledged as durable, and is cut off; nil for nothing.
+	Torn *Torn
+	// Damage is what was durable and cannot be read. The files stay as they are.
+	Damage []Damage
+	// Foreign are names in the directory that the log does not know.
+	Foreign []string
+}
+
+// Torn is an end of the last segment that a crash left incomplete.
+type Torn struct {
+	File   string
+	Offset int64
+	Bytes  int64
+	Err    error
+}
+
+// Damage is bytes that cannot be trusted although they were durable once.
+type Damage struct {
+	File   string
+	Offset int64
+	Bytes  int64 // 0 when it is not known how many
+	Err    error
+	Groups []ID // that lost records here, or may have
+	// Unknown: groups of which nothing was found may have been here too.
+	Unknown bool
+}
+
+func (d *Damage) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%q is damaged at offset %d", d.File, d.Offset)
+	if d.Bytes > 0 {
+		fmt.Fprintf(&b, ", %d bytes", d.Bytes)
+	}
+	fmt.Fprintf(&b, ": %v; concerned: ", d.Err)
+	for i, id := range d.Groups {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(id.String())
+	}
+	switch {
+	case d.Unknown && len(d.Groups) > 0:
+		b.WriteString(" and perhaps groups that are not known")
+	case d.Unknown:
+		b.WriteString("perhaps groups that are not known")
+	case len(d.Groups) == 0:
+		b.WriteString("no group")
+	}
+	return b.String()
+}
+
+// error is what a group that is concerned is told.
+func (d *Damage) error() error {
+	return &storage.DamageError{File: d.File, Offset: d.Offset, Err: fmt.Errorf("%w: %w", ErrDamaged, d.Err)}
+}
+
+// kept is a chunk that recovery keeps for a group.
+type kept struct {
+	chunkHeader
+	seg     *segment
+	off     int64
+	records []byte
+}
+
+// found is what recovery keeps of a group until it is attached.
+type found struct {
+	chunks  []kept // in the order of the log
+	attempt uint32
+	state   checkpoint
+	runs    []run
+	hard    HardState
+	damage  error
+
+	firstNth uint64 // of the group's chunks, of those that are there
+	losses   int    // that recovery had met at its last chunk
+}
+
+// prune lets go of what a newer checkpoint made unneeded.
+func (f *found) prune(st *groupState) {
+	f.chunks = slices.DeleteFunc(f.chunks, func(k kept) bool {
+		if k.kind == kindEntries {
+			return k.last() <= st.done.index
+		}
+		return !st.done.is(&k.chunkHeader) &&
+			!slices.ContainsFunc(st.next, func(c checkpoint) bool { return c.is(&k.chunkHeader) })
+	})
+}
+
+// open decrypts and puts together what was found.
+func (f *found) open(id ID, seal Sealer) *Found {
+	out := &Found{Hard: f.hard, Damage: f.damage}
+	if err := f.openState(out, seal); err != nil {
+		out.Damage = cmp.Or(out.Damage, err)
+		return out
+	}
+	for _, r := range f.runs {
+		if r.first > out.StateIndex+uint64(len(out.Entries))+1 {
+			break // a gap, of which damage tells
+		}
+		if err := f.openRun(out, r, seal); err != nil {
+			out.Damage = cmp.Or(out.Damage, err)
+			break
+		}
+	}
+	return out
+}
+
+// openState puts the parts of the checkpoint together.
+func (f *found) openState(out *Found, seal Sealer) error {
+	if !f.state.complete() {
+		return nil
+	}
+	parts := make([][]byte, len(f.state.parts))
+	size := 0
+	for i := range f.chunks {
+		k := &f.chunks[i]
+		if k.kind != kindPart || !f.state.is(&k.chunkHeader) || f.state.parts[k.from] != k.seg {
+			continue
+		}
+		p, err := k.plain(seal)
+		if err != nil {
+			return err
+		}
+		size += len(p) - len(parts[k.from])
+		parts[k.from] = p
+	}
+	state := make([]byte, 0, size)
+	for _, p := range parts {
+		state = append(state, p...)
+	}
+	out.State, out.StateIndex, out.StateTerm = state, f.state.index, f.state.term
+	return nil
+}
+
+// openRun adds the entries of a run.
+func (f *found) openRun(out *Found, r run, seal Sealer) error {
+	i, _ := slices.BinarySearchFunc(f.chunks, r, func(k kept, r run) int {
+		return cmp.Or(cmp.Compare(k.seg.number, r.seg.number), cmp.Compare(k.off, r.from))
+	})
+	for ; i < len(f.chunks) && f.chunks[i].seg == r.seg && f.chunks[i].off <= r.to; i++ {
+		k := &f.chunks[i]
+		if k.kind != kindEntries || k.last() < r.first || k.first() > r.last {
+			continue
+		}
+		records, err := k.plain(seal)
+		if err == nil {
+			err = k.eachEntry(records, func(e Entry) {
+				if e.Index >= r.first && e.Index <= r.last && e.Index == out.StateIndex+uint64(len(out.Entries))+1 {
+					out.Entries = append(out.Entries, e)
+				}
+			})
+		}
+		if err != nil {
+			return k.damaged(err)
+		}
+	}
+	return nil
+}
+
+func (k *kept) damaged(err error) error {
+	d := Damage{File: segmentFile(k.seg.number), Offset: k.off, Err: err}
+	return d.error()
+}
+
+// plain decrypts the records where they are encrypted.
+func (k *kept) plain(seal Sealer) ([]byte, error) {
+	if k.flags&flagSealed == 0 {
+		return k.records, nil
+	}
+	if seal == nil {
+		return nil, k.damaged(fmt.Errorf("%w: there is no key", errSealed))
+	}
+	var aad [aadLen]byte
+	p, err := seal.Open(nil, k.records, k.aad(&aad))
+	if err != nil {
+		return nil, k.damaged(fmt.Errorf("%w: %w", errSealed, err))
+	}
+	return p, nil
+}

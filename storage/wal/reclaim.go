@@ -1,0 +1,280 @@
+package wal
+
+import (
+	"errors"
+	"io"
+
+	"github.com/lockstepmq/lockstep/storage"
+)
+
+const (
+	// carryWindow is how much is carried forward at one time, in bytes.
+	carryWindow = 1 << 20
+	// carryRead is how much of a segment is read at one time, in bytes.
+	carryRead = 1 << 20
+	// segmentsMax bounds the segments that short lives of the process leave behind.
+	segmentsMax = 32
+)
+
+// trimming is the removal of segments that nobody needs, in steps: note in the log which
+// is the oldest that is needed, make that durable, remove file after file, each with a sync of the
+// directory. So files go oldest first, and one that is missing is told from one that was removed.
+type trimming struct {
+	busy bool
+	upTo uint64 // segments below go
+}
+
+// reclaim removes what nobody needs, and sees to it that the log does not grow without
+// bound because of what somebody does.
+func (l *Log) reclaim() {
+	l.countSize()
+	if l.state == fenced || l.state == shut || l.state == waiting || l.closing != nil || len(l.segments) < 2 {
+		return
+	}
+	if l.segments[0].refs == 0 {
+		l.startTrim()
+		return
+	}
+	bound := max(l.cfg.LogBytesMax, 2*l.live)
+	oldest := l.segments[0]
+	if !oldest.asked && (l.bytes > bound/2 || len(l.segments) > segmentsMax/2) {
+		oldest.asked = true
+		l.askTail(oldest)
+	}
+	if l.carrying == nil && !oldest.stuck && (l.bytes > bound || len(l.segments) > segmentsMax) {
+		l.startCarry(oldest)
+	}
+}
+
+// askTail asks the groups that need a segment to checkpoint.
+func (l *Log) askTail(seg *segment) {
+	for _, st := range l.sortedGroups() {
+		if st.holds(seg) {
+			l.notify(st, nil)
+		}
+	}
+}
+
+// startTrim notes which segments are not needed.
+func (l *Log) startTrim() {
+	if l.trim.busy {
+		return
+	}
+	n := 0
+	for n < len(l.segments)-1 && l.segments[n].refs == 0 {
+		n++
+	}
+	l.trim = trimming{true, l.segments[n].number}
+	c := l.pool.get()
+	c.kind, c.class, c.index = kindTrim, Lazy, l.trim.upTo
+	c.finish(nil, nil)
+	c.done = l.trimNoted
+	l.gather(c)
+	l.advance()
+}
+
+func (l *Log) trimNoted(err error) {
+	if err == nil {
+		l.oldest = max(l.oldest, l.trim.upTo)
+		l.whenDurable(l.trimNext)
+	}
+}
+
+// trimNext removes the oldest segment.
+func (l *Log) trimNext() {
+	oldest := l.segments[0]
+	if l.state == fenced || l.state == shut {
+		return
+	}
+	if oldest.number >= l.trim.upTo {
+		l.trim.busy = false
+		l.reclaim()
+		return
+	}
+	l.fs.Remove(l.strand, l.segmentName(oldest.number), func(err error) {
+		if err != nil && !errors.Is(err, storage.ErrNotExist) {
+			l.trim.busy = false // tried again after the next batch
+			return
+		}
+		l.fs.SyncDir(l.strand, l.cfg.Dir, l.trimmed)
+	})
+}
+
+func (l *Log) trimmed(err error) {
+	if err != nil {
+		l.fence(err)
+		return
+	}
+	l.bytes -= l.segments[0].size
+	l.segments = l.segments[1:]
+	l.metrics.trims.Add(1)
+	l.countSize()
+	l.trimNext()
+}
+
+// judge decides, when a chunk that is carried gets its place, what of it is still needed.
+func (l *Log) judge(c *chunk) bool {
+	if !c.judged {
+		c.judged = c.state.needed(&c.chunkHeader, c.source, c.sourceAt)
+	}
+	return c.judged
+}
+
+// carrier copies what is needed of the oldest segment to the head.
+type carrier struct {
+	l       *Log
+	seg     *segment
+	file    storage.File
+	buf     []byte // of the file, from base on
+	base    int64
+	pos     int64 // of the next batch
+	flying  int   // bytes on their way
+	reading bool
+	running bool // step is on the stack
+	stopped bool
+}
+
+func (l *Log) startCarry(seg *segment) {
+	c := &carrier{l: l, seg: seg, pos: fileHeaderLen, base: fileHeaderLen, reading: true}
+	l.carrying = c
+	l.fs.Open(l.strand, l.segmentName(seg.number), storage.ReadOnly, func(f storage.File, err error) {
+		c.reading = false
+		if err != nil {
+			c.damaged(err)
+			return
+		}
+		if c.stopped {
+			f.Close()
+			return
+		}
+		c.file = f
+		c.step()
+	})
+}
+
+func (c *carrier) stop() {
+	c.stopped = true
+	if c.file != nil {
+		c.file.Close()
+	}
+}
+
+// step goes on until it has to wait.
+func (c *carrier) step() {
+	if c.running {
+		return
+	}
+	c.running = true
+	defer func() { c.running = false }()
+	for !c.stopped && !c.reading && c.flying < carryWindow {
+		if c.pos >= c.seg.size {
+			if c.flying == 0 {
+				c.end(c.seg.refs > 0)
+			}
+			return
+		}
+		if !c.ensure(batchHeaderLen) {
+			return
+		}
+		h, ok := parseBatchHeader(c.buf, c.l.id)
+		if !ok || h.segment != c.seg.number || h.offset != c.pos {
+			c.damaged(errHeader)
+			return
+		}
+		if !c.ensure(h.size()) {
+			return
+		}
+		body := c.buf[batchHeaderLen:h.size()]
+		if !h.intact(body, c.l.id) {
+			c.damaged(errChecksum)
+			return
+		}
+		eachChunk(body, &h, c.l.id, func(ch *chunkHeader, at int, records []byte, _ bool) {
+			c.carry(ch, h.offset+batchHeaderLen+int64(at), records)
+		})
+		c.buf, c.base = c.buf[h.size():], c.base+h.size()
+		c.pos = c.base
+	}
+}
+
+// ensure makes buf hold n bytes. When it has to read it returns false, and step is called later.
+func (c *carrier) ensure(n int64) bool {
+	if int64(len(c.buf)) >= n {
+		return true
+	}
+	from := c.base + int64(len(c.buf))
+	want := min(max(n-int64(len(c.buf)), carryRead), c.seg.size-from)
+	if want <= 0 {
+		c.damaged(errShort)
+		return false
+	}
+	p := make([]byte, len(c.buf)+int(want))
+	kept := copy(p, c.buf)
+	c.reading = true
+	c.file.ReadAt(c.l.strand, p[kept:], from, func(got int, err error) {
+		c.reading = false
+		switch {
+		case c.stopped:
+		case err != nil && !(errors.Is(err, io.EOF) && got == int(want)):
+			c.damaged(err)
+		default:
+			c.buf = p
+			c.step()
+		}
+	})
+	return false
+}
+
+// carry sends a chunk to the head if anything of it is needed.
+func (c *carrier) carry(h *chunkHeader, at int64, records []byte) {
+	l := c.l
+	l.mu.Lock()
+	st := l.groups[h.id]
+	l.mu.Unlock()
+	if st == nil || h.kind == kindTrim {
+		return
+	}
+	if probe := *h; !st.needed(&probe, c.seg, at) {
+		return
+	}
+	ch := l.pool.get()
+	ch.chunkHeader = *h
+	ch.nth = 0
+	ch.buf = append(ch.buf, records...)
+	ch.pad()
+	ch.action, ch.class, ch.state = carry, Lazy, st
+	ch.source, ch.sourceAt = c.seg, at
+	size := len(ch.buf)
+	c.flying += size
+	ch.done = func(error) {
+		c.flying -= size
+		if l.state != fenced && l.state != shut {
+			c.step()
+		}
+	}
+	l.gather(ch)
+	l.advance()
+}
+
+// damaged gives up: the segment stays, until checkpoints make it unneeded.
+func (c *carrier) damaged(err error) {
+	if c.stopped {
+		return
+	}
+	c.l.metrics.damaged.Add(1)
+	if c.l.cfg.OnDamage != nil {
+		c.l.cfg.OnDamage(&storage.DamageError{File: c.l.segmentName(c.seg.number), Offset: c.pos, Err: err})
+	}
+	c.l.askTail(c.seg)
+	c.end(true)
+}
+
+// end lets the segment go, or not.
+func (c *carrier) end(stuck bool) {
+	c.stop()
+	c.seg.stuck = stuck
+	if c.l.carrying == c {
+		c.l.carrying = nil
+	}
+	c.l.reclaim()
+}

@@ -1,0 +1,217 @@
+package wal
+
+import (
+	"fmt"
+	"slices"
+)
+
+// loss is a place where records were lost, or may have been.
+type loss struct {
+	Damage
+	seg  *segment // that stays because of it
+	open bool     // it is not known which groups had records here
+}
+
+// loss notes a place of which nothing is known.
+func (r *recovery) loss(file string, offset, bytes int64, err error, seg *segment) {
+	r.lost = append(r.lost, &loss{
+		Damage: Damage{File: file, Offset: offset, Bytes: bytes, Err: err, Unknown: true}, seg: seg, open: true,
+	})
+}
+
+// takeIn gives batches of a segment, and the damage between them, to the groups. With into they
+// will stand there.
+func (r *recovery) takeIn(s *scan, from, to int, into *repeat) {
+	for i := from; i < to; i++ {
+		r.takeRegions(s, i)
+		r.takeBatch(s, &s.batches[i], into)
+	}
+	if to == len(s.batches) {
+		r.takeRegions(s, to)
+	}
+}
+
+// takeRegions notes the damaged regions in front of batch i.
+func (r *recovery) takeRegions(s *scan, i int) {
+	for len(s.regions) > 0 && s.regions[0].before <= i {
+		g := s.regions[0]
+		r.loss(s.name, g.from, g.to-g.from, g.err, s.seg)
+		s.regions = s.regions[1:]
+	}
+}
+
+func (r *recovery) takeBatch(s *scan, b *scanned, into *repeat) {
+	r.report.Batches++
+	body := s.body(&b.batchHeader)
+	lost := len(r.lost)
+	into.begin()
+	bad := eachChunk(body, &b.batchHeader, r.l.id, func(c *chunkHeader, at int, records []byte, sound bool) {
+		off := b.offset + batchHeaderLen + int64(at)
+		switch {
+		case !sound:
+			r.lostChunk(s, c, off)
+		case into != nil:
+			r.takeChunk(c, records, into.seg, into.add(c, records), s.name)
+		default:
+			r.takeChunk(c, records, s.seg, off, s.name)
+		}
+	})
+	into.end()
+	switch {
+	case bad >= 0:
+		r.loss(s.name, b.offset+batchHeaderLen+int64(bad), int64(len(body)-bad), errChecksum, s.seg)
+	case !b.intact && lost == len(r.lost):
+		r.loss(s.name, b.offset, b.size(), errChecksum, s.seg)
+	}
+}
+
+// lostChunk notes damage that concerns one group only.
+func (r *recovery) lostChunk(s *scan, c *chunkHeader, off int64) {
+	r.lost = append(r.lost, &loss{
+		Damage: Damage{File: s.name, Offset: off, Bytes: int64(c.size()), Err: errChecksum}, seg: s.seg,
+	})
+	if c.kind == kindTrim {
+		return
+	}
+	st := r.group(c.id)
+	if st.nth == 0 {
+		st.found.firstNth = c.nth
+	}
+	st.nth = max(st.nth, c.nth)
+	r.concern(st, len(r.lost)-1)
+}
+
+func (r *recovery) group(id ID) *groupState {
+	st := r.states[id]
+	if st == nil {
+		st = &groupState{id: id, found: &found{}}
+		r.states[id] = st
+		r.order = append(r.order, st)
+	}
+	return st
+}
+
+// concern says that a group lost records at a place, or may have.
+func (r *recovery) concern(st *groupState, at int) {
+	o := r.lost[at]
+	if slices.Contains(o.Groups, st.id) {
+		return
+	}
+	o.Groups = append(o.Groups, st.id)
+	o.seg.refs++
+	st.pinned = append(st.pinned, o.seg)
+	if st.damage == nil {
+		st.damage = o.error()
+	}
+}
+
+// takeChunk takes in a sound chunk.
+func (r *recovery) takeChunk(c *chunkHeader, records []byte, seg *segment, off int64, name string) {
+	if c.kind == kindTrim {
+		r.oldest = max(r.oldest, c.index)
+		return
+	}
+	st := r.group(c.id)
+	r.checkNth(st, c, seg, off, name)
+	if st.nth == 0 {
+		st.found.firstNth = c.nth
+	}
+	st.nth = max(st.nth, c.nth)
+	st.found.losses = len(r.lost)
+	before := st.done
+	st.note(c, seg, off)
+	switch {
+	case c.kind == kindDrop:
+		delete(r.states, c.id)
+		st.found = nil
+		for _, o := range r.lost {
+			o.Groups = slices.DeleteFunc(o.Groups, func(id ID) bool { return id == c.id })
+		}
+		return
+	case c.kind == kindPart:
+		st.found.attempt = max(st.found.attempt, c.count)
+		fallthrough
+	case c.kind == kindEntries:
+		st.found.chunks = append(st.found.chunks, kept{*c, seg, off, slices.Clone(records)})
+	}
+	if st.done.newer(&before) {
+		st.found.prune(st)
+	}
+}
+
+// checkNth finds out from the count of a group's chunks whether some were lost.
+func (r *recovery) checkNth(st *groupState, c *chunkHeader, seg *segment, off int64, name string) {
+	if c.nth == st.nth+1 {
+		return
+	}
+	concerned := false
+	for i := st.found.losses; i < len(r.lost); i++ {
+		if r.lost[i].open {
+			r.concern(st, i)
+			concerned = true
+		}
+	}
+	if st.nth > 0 && !concerned && st.damage == nil {
+		r.lost = append(r.lost, &loss{Damage: Damage{
+			File: name, Offset: off,
+			Err: fmt.Errorf("%w: chunk %d of the group follows chunk %d", errRecord, c.nth, st.nth),
+		}, seg: seg})
+		r.concern(st, len(r.lost)-1)
+	}
+}
+
+// judge finds the groups that may have lost what came last, and those with gaps.
+func (r *recovery) judge() {
+	r.missingHead()
+	for _, st := range r.order {
+		if st.dropped {
+			continue
+		}
+		st.giveUp()
+		for i := st.found.losses; i < len(r.lost); i++ {
+			if r.lost[i].open {
+				r.concern(st, i)
+			}
+		}
+		r.findGaps(st)
+		if st.damage != nil {
+			st.nth++ // so that the next recovery sees the gap, whatever is logged meanwhile
+		}
+		f := st.found
+		f.state, f.runs, f.hard, f.damage = st.done, slices.Clone(st.runs), st.hard, st.damage
+		f.state.parts = slices.Clone(st.done.parts)
+	}
+}
+
+// findGaps tells whether entries are missing.
+func (r *recovery) findGaps(st *groupState) {
+	next := st.done.index + 1
+	for _, run := range st.runs {
+		if run.first != next && st.damage == nil {
+			r.lost = append(r.lost, &loss{Damage: Damage{
+				File: r.l.segmentName(run.seg.number), Offset: run.from,
+				Err: fmt.Errorf("%w: %d to %d", errGap, next, run.first-1),
+			}, seg: run.seg})
+			r.concern(st, len(r.lost)-1)
+		}
+		next = run.last + 1
+	}
+}
+
+// missingHead tells whether segments before the first that is there are needed.
+func (r *recovery) missingHead() {
+	first := r.scans[0].seg
+	if first.number <= r.oldest || r.oldest == 0 {
+		return
+	}
+	o := &loss{Damage: Damage{
+		File: r.l.segmentName(r.oldest), Unknown: true,
+		Err: fmt.Errorf("%w, segments %d to %d", errMissing, r.oldest, first.number-1),
+	}, seg: first}
+	r.lost = append(r.lost, o)
+	for _, st := range r.order {
+		if !st.dropped && st.found.firstNth > 1 {
+			r.concern(st, len(r.lost)-1)
+		}
+	}
+}

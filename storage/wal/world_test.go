@@ -1,0 +1,360 @@
+package wal_test
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/lockstepmq/lockstep/clock"
+	"github.com/lockstepmq/lockstep/storage"
+	"github.com/lockstepmq/lockstep/storage/wal"
+)
+
+// op is one thing that a group's log was told.
+type op struct {
+	kind    byte // 'a'ppend, 't'runcate, 'h'ard state
+	index   uint64
+	term    uint64
+	payload []byte
+	hard    wal.HardState
+}
+
+// snap is a checkpoint that was asked for.
+type snap struct {
+	index uint64
+	state []byte
+	acked bool
+}
+
+// model is what a group may hold: the effect of its first ops, of those that were acknowledged
+// at least, behind one of its checkpoints, the newest acknowledged at least.
+type model struct {
+	ops     []op
+	acked   int // of ops
+	snaps   []snap
+	dropped int // 0 no, 1 asked, 2 acknowledged
+	last    uint64
+	term    uint64
+	flushed uint64
+}
+
+// entriesAfter applies the first n ops.
+func (m *model) entriesAfter(n int) (entries []op, hard wal.HardState) {
+	for _, o := range m.ops[:n] {
+		switch o.kind {
+		case 'a':
+			entries = append(entries, o)
+		case 't':
+			entries = slices.DeleteFunc(entries, func(e op) bool { return e.index >= o.index })
+		case 'h':
+			hard = o.hard
+		}
+	}
+	return entries, hard
+}
+
+// check compares what recovery found, and goes on from there. lossy allows acknowledged ops to be
+// missing at the end.
+func (m *model) check(t require.TestingT, id wal.ID, f *wal.Found, lossy bool) {
+	require.NoError(t, f.Damage, "%v", id)
+	newest := -1
+	for i, s := range m.snaps {
+		if s.acked {
+			newest = i
+		}
+	}
+	chosen := -1
+	for i, s := range m.snaps {
+		if (i >= newest || lossy) && f.State != nil && s.index == f.StateIndex && bytes.Equal(s.state, f.State) {
+			chosen = i
+		}
+	}
+	if chosen < 0 {
+		require.Nil(t, f.State, "%v: state at %d was never asked for, or is too old", id, f.StateIndex)
+		require.True(t, newest < 0 || lossy, "%v: checkpoint %d was acknowledged", id, newest)
+		require.Zero(t, f.StateIndex)
+	}
+	from := m.acked
+	if lossy {
+		from = 0
+	}
+	fits := -1
+	for n := from; n <= len(m.ops) && fits < 0; n++ {
+		entries, hard := m.entriesAfter(n)
+		entries = slices.DeleteFunc(entries, func(e op) bool { return e.index <= f.StateIndex })
+		if hard == f.Hard && slices.EqualFunc(entries, f.Entries, func(o op, e wal.Entry) bool {
+			return o.index == e.Index && o.term == e.Term && bytes.Equal(o.payload, e.Payload)
+		}) {
+			fits = n
+		}
+	}
+	if fits < 0 {
+		entries, hard := m.entriesAfter(len(m.ops))
+		t.Errorf("%v: %d entries behind %d (hard %v) are not what %d to %d of %d ops give (%d entries, hard %v)", id, len(f.Entries), f.StateIndex, f.Hard,
+			from, len(m.ops), len(m.ops), len(entries), hard)
+		for i, e := range f.Entries {
+			t.Errorf("found %d: %d@%d %.20q", i, e.Index, e.Term, e.Payload)
+		}
+		for i, e := range entries {
+			t.Errorf("model %d: %d@%d %.20q", i, e.index, e.term, e.payload)
+		}
+		t.FailNow()
+	}
+	m.ops = m.ops[:fits]
+	m.acked = fits
+	if chosen >= 0 {
+		m.snaps = []snap{{f.StateIndex, f.State, true}}
+	} else {
+		m.snaps = nil
+	}
+	m.last = f.StateIndex + uint64(len(f.Entries))
+	m.flushed = m.last
+}
+
+// member is a group in use.
+type member struct {
+	w      *world
+	id     wal.ID
+	m      *model
+	g      *wal.Group
+	strand clock.Strand
+	fenced error
+	tails  int
+	saving bool
+	owned  []int // places in m.ops of entries, by index of handing over
+}
+
+// Flushed implements wal.Owner.
+func (p *member) Flushed(index uint64) {
+	require.Greater(p.w.t, index, uint64(0))
+	require.LessOrEqual(p.w.t, index, p.m.last)
+	p.m.flushed = max(p.m.flushed, index)
+	// Everything up to the op that appended this index last.
+	for i := len(p.m.ops) - 1; i >= 0; i-- {
+		if o := p.m.ops[i]; o.kind == 'a' && o.index == index {
+			p.m.acked = max(p.m.acked, i+1)
+			break
+		}
+	}
+}
+
+// Fenced implements wal.Owner.
+func (p *member) Fenced(err error) {
+	require.NoError(p.w.t, p.fenced, "it is told once")
+	p.fenced = err
+}
+
+// Tail implements wal.Owner.
+func (p *member) Tail() { p.tails++ }
+
+// append adds entries and submits them; it runs on the member's strand.
+func (p *member) append(class wal.Class, payloads ...[]byte) {
+	for _, b := range payloads {
+		index, err := p.g.Append(max(p.m.term, 1), 0, b, class)
+		if err != nil {
+			return
+		}
+		p.m.last++
+		require.Equal(p.w.t, p.m.last, index)
+		p.m.ops = append(p.m.ops, op{kind: 'a', index: index, term: max(p.m.term, 1), payload: b})
+	}
+	p.g.Submit()
+}
+
+func (p *member) ackOp(n int) func(error) {
+	return func(err error) {
+		if err == nil {
+			p.m.acked = max(p.m.acked, n)
+		}
+	}
+}
+
+func (p *member) truncate(from uint64) {
+	if p.fenced != nil || from > p.m.last || from < p.g.First() {
+		return
+	}
+	p.m.ops = append(p.m.ops, op{kind: 't', index: from})
+	p.m.last = from - 1
+	p.m.term++
+	p.g.TruncateSuffix(from, p.ackOp(len(p.m.ops)))
+}
+
+func (p *member) hard(h wal.HardState) {
+	if p.fenced != nil {
+		return
+	}
+	p.m.ops = append(p.m.ops, op{kind: 'h', hard: h})
+	p.g.SetHardState(h, p.ackOp(len(p.m.ops)))
+}
+
+func (p *member) checkpoint(index uint64, state []byte) {
+	if p.saving || p.fenced != nil || index < p.g.First()-1 || index > p.m.flushed {
+		return
+	}
+	p.saving = true
+	p.m.snaps = append(p.m.snaps, snap{index: index, state: state})
+	n := len(p.m.snaps) - 1
+	p.g.Checkpoint(index, state, func(err error) {
+		p.saving = false
+		if err == nil {
+			p.m.snaps[n].acked = true
+		}
+	})
+}
+
+func (p *member) drop() {
+	p.m.dropped = max(p.m.dropped, 1)
+	p.g.Drop(func(err error) {
+		if err == nil {
+			p.m.dropped = 2
+		}
+	})
+}
+
+// world is a process with a log on a simulated disk.
+type world struct {
+	t       require.TestingT
+	sim     *clock.Sim
+	machine *clock.SimClock
+	disk    *storage.SimDisk
+	fs      storage.FS
+	strand  clock.Strand
+	cfg     wal.Config
+	log     *wal.Log
+	report  *wal.Report
+	models  map[wal.ID]*model
+	members map[wal.ID]*member
+	lossy   bool // of the last end
+}
+
+func newWorld(t require.TestingT, seed uint64) *world {
+	w := &world{
+		t: t, sim: clock.NewSim(seed), models: map[wal.ID]*model{},
+		cfg: wal.Config{Dir: "log", Identity: "server n1", SegmentBytes: 2 << 10, LogBytesMax: 8 << 10},
+	}
+	w.disk = storage.NewSimDisk(w.sim, "n1")
+	w.start()
+	return w
+}
+
+// start gives the disk a new process.
+func (w *world) start() {
+	w.machine = w.sim.Clock("n1")
+	w.fs, w.strand = w.disk.Mount(), w.machine.NewStrand("log")
+	w.log, w.members = nil, map[wal.ID]*member{}
+}
+
+// end ends the process.
+func (w *world) end(power bool) {
+	w.machine.Kill()
+	w.disk.Hook = nil
+	if !w.disk.Mounted() {
+		return
+	}
+	if power {
+		w.disk.PowerLoss()
+	} else {
+		w.disk.Crash()
+	}
+}
+
+// until runs the world until cond holds; false when a crash or a standstill came first.
+func (w *world) until(cond func() bool) bool {
+	for !cond() {
+		if w.machine.Dead() || !w.sim.Step() {
+			return cond()
+		}
+	}
+	return true
+}
+
+// settle runs until nothing is left to do or a crash has come.
+func (w *world) settle() { w.until(func() bool { return false }) }
+
+// open recovers the log. It is false when a crash came first.
+func (w *world) open() (opened bool, err error) {
+	w.strand.Post(func() {
+		wal.Open(w.fs, w.strand, w.cfg, func(l *wal.Log, r *wal.Report, e error) {
+			w.log, w.report, err, opened = l, r, e, true
+		})
+	})
+	w.until(func() bool { return opened })
+	return opened, err
+}
+
+// ids lists the groups of the models in order.
+func (w *world) ids() []wal.ID {
+	var ids []wal.ID
+	for id := range w.models {
+		ids = append(ids, id)
+	}
+	slices.SortFunc(ids, func(a, b wal.ID) int { return int(a.Group) - int(b.Group) })
+	return ids
+}
+
+// verify attaches every group and compares it with its model.
+func (w *world) verify() {
+	known := map[wal.ID]bool{}
+	for _, id := range w.log.Unattached() {
+		known[id] = true
+		require.NotNil(w.t, w.models[id], "%v was never there", id)
+	}
+	for _, id := range w.ids() {
+		m := w.models[id]
+		if m.dropped == 2 && !w.lossy {
+			require.False(w.t, known[id], "%v was dropped", id)
+		}
+		if m.dropped > 0 && !known[id] {
+			delete(w.models, id)
+			continue
+		}
+		p := w.attach(id)
+		_ = p
+	}
+}
+
+// attach starts the use of a group.
+func (w *world) attach(id wal.ID) *member {
+	m := w.models[id]
+	if m == nil {
+		m = &model{}
+		w.models[id] = m
+	}
+	p := &member{w: w, id: id, m: m, strand: w.machine.NewStrand(fmt.Sprint("group", id.Group))}
+	g, f, err := w.log.Attach(id, p.strand, nil, p)
+	require.NoError(w.t, err)
+	m.check(w.t, id, f, w.lossy)
+	require.Equal(w.t, m.last, g.Last())
+	if m.dropped > 0 {
+		m.dropped = 1
+	}
+	m.term = max(m.term, g.LastTerm())
+	p.g = g
+	w.members[id] = p
+	return p
+}
+
+// reopen starts a process where none is, and recovers without a crash.
+func (w *world) reopen() {
+	w.disk.Hook = nil
+	if w.disk.Mounted() {
+		w.end(false)
+	}
+	w.start()
+	opened, err := w.open()
+	require.NoError(w.t, err)
+	require.True(w.t, opened)
+	require.Empty(w.t, w.report.Damage)
+	require.Empty(w.t, w.report.Foreign)
+	w.verify()
+	w.lossy = false
+}
+
+// do runs task on a member's strand.
+func (p *member) do(task func()) { p.strand.Post(task) }
+
+func body(i int) []byte { return bytes.Repeat([]byte{byte('a' + i%26)}, 1+i*37%300) }
+
+func gid(n int) wal.ID { return wal.ID{Group: uint64(n), Incarnation: 7} }
