@@ -107,8 +107,8 @@ func TestReloadRefusals(t *testing.T) {
 		"server_name: one\nmax_pending: 2MB\nlisten: \"127.0.0.1:1\"":    "config reload not supported for Port",
 		"server_name: one\nmax_pending: 2MB\nnonsense: 1":                `unknown field "nonsense"`,
 		"server_name: one\nmax_pending: 2MB\nmax_payload: 3MB":           "max_payload (3145728) cannot be higher than max_pending (2097152)",
-		"server_name: [":  "Parse error on line",
-		"jetstream: true": "is not supported yet",
+		"server_name: [": "Parse error on line",
+		"websocket {}":   "is not supported yet",
 	} {
 		p.refusedReload(config, why)
 	}

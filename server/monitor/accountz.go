@@ -146,7 +146,7 @@ func (m *Monitor) Accountz(opts *AccountzOptions) (*Accountz, error) {
 func (m *Monitor) accountInfo(a *account.Account, system bool) *AccountInfo {
 	g := a.Graph()
 	return &AccountInfo{
-		AccountName: a.Name, LastUpdate: a.Updated(), IsSystem: system, Complete: true,
+		AccountName: a.Name, LastUpdate: a.Updated(), IsSystem: system, Complete: true, JetStream: m.jetStreamEnabled(a.Name),
 		LeafCnt: a.NumLeafNodes(), ClientCnt: m.connections(a), SubCnt: uint32(a.TotalSubs()),
 		Mappings: mappings(g.Mappings), Exports: exports(g), Imports: imports(g),
 		NameTag: a.Name, IssuerKey: a.Issuer,

@@ -15,8 +15,8 @@ var valueTypes = [...]prometheus.ValueType{
 
 // collector computes the metrics at each scrape.
 type collector struct {
-	m        *Monitor
-	detailed bool
+	m    *Monitor
+	want scrape
 }
 
 // Describe tells nothing: which metrics there are depends on accounts and
@@ -25,7 +25,7 @@ func (c *collector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect hands over what the answers of the moment say.
 func (c *collector) Collect(to chan<- prometheus.Metric) {
-	for _, s := range c.m.samples(c.detailed) {
+	for _, s := range c.m.samples(c.want) {
 		d := prometheus.NewDesc(s.name, s.help, s.labels, nil)
 		metric, err := prometheus.NewConstMetric(d, valueTypes[s.kind], s.value, s.values...)
 		if err != nil {
@@ -36,24 +36,27 @@ func (c *collector) Collect(to chan<- prometheus.Metric) {
 }
 
 // registry has the server's metrics and those of the Go runtime and the process.
-func (m *Monitor) registry(detailed bool) *prometheus.Registry {
+func (m *Monitor) registry(want scrape) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	r.MustRegister(
-		&collector{m, detailed}, collectors.NewGoCollector(),
+		&collector{m, want}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return r
 }
 
-// metrics serves /metrics; with ?connz=detailed also one series per connection.
+// metrics serves /metrics; with ?connz=detailed also one series per connection, with
+// ?jsz=consumers also those of consumers, with ?jsz=accounts none of streams.
 func (m *Monitor) metrics() http.HandlerFunc {
-	plain := promhttp.HandlerFor(m.registry(false), promhttp.HandlerOpts{})
-	detailed := promhttp.HandlerFor(m.registry(true), promhttp.HandlerOpts{})
-	return func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Query().Get("connz") == "detailed" {
-			detailed.ServeHTTP(w, r)
-			return
+	handlers := make(map[scrape]http.Handler)
+	for d := range depths {
+		for _, connections := range []bool{false, true} {
+			want := scrape{connections, d}
+			handlers[want] = promhttp.HandlerFor(m.registry(want), promhttp.HandlerOpts{})
 		}
-		plain.ServeHTTP(w, r)
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		q := r.URL.Query()
+		handlers[scrape{q.Get("connz") == "detailed", depthOf(q.Get("jsz"))}].ServeHTTP(w, r)
 	}
 }

@@ -36,6 +36,8 @@ type Config struct {
 	ConfigLoaded func() time.Time
 	// Digest of the configuration file, "" without one.
 	Digest func() string
+	// JetStream is what JetStream tells; nil, and a nil source, when it does not run.
+	JetStream func() JetStreamSource
 	// Listening is nil when every configured listener is up.
 	Listening func() error
 	// Process tells what the process uses; nil leaves those numbers zero, as in

@@ -95,6 +95,7 @@ type endpoint struct {
 // endpoints are the paths that answer in JSON, in the order of the index page.
 var endpoints = []endpoint{
 	{"/varz", "General", func(m *Monitor, _ *query) (any, error) { return m.Varz(nil) }},
+	{"/jsz", "JetStream", jszEndpoint},
 	{"/connz", "Connections", connzEndpoint},
 	{"/accountz", "Accounts", func(m *Monitor, q *query) (any, error) {
 		return m.Accountz(&AccountzOptions{Account: q.get("acc")})
@@ -117,6 +118,19 @@ func connzEndpoint(m *Monitor, q *query) (any, error) {
 		return nil, q.err
 	}
 	return m.Connz(o)
+}
+
+func jszEndpoint(m *Monitor, q *query) (any, error) {
+	o := &JSzOptions{
+		Account: q.get("acc"), Accounts: q.boolean("accounts"), Streams: q.boolean("streams"),
+		Consumer: q.boolean("consumers"), DirectConsumer: q.boolean("direct-consumers"), Config: q.boolean("config"),
+		Offset: q.integer("offset"), Limit: q.integer("limit"), LeaderOnly: q.boolean("leader-only"),
+		RaftGroups: q.boolean("raft"), StreamLeaderOnly: q.boolean("stream-leader-only"),
+	}
+	if q.err != nil {
+		return nil, q.err
+	}
+	return m.Jsz(o)
 }
 
 func accstatzEndpoint(m *Monitor, q *query) (any, error) {

@@ -62,9 +62,14 @@ var (
 // since 1970 when they are times.
 var flattened = []string{"server_id", "server_name", "version", "domain", "leader", "name", "start", "config_load_time"}
 
-// samples computes everything that one scrape sees. With detailed, connections are
-// listed too, as far as one answer of connz has them.
-func (m *Monitor) samples(detailed bool) []sample {
+// scrape says what one scrape sees besides the server and its accounts.
+type scrape struct {
+	connections bool // each, as far as one answer of connz has them
+	jetStream   depth
+}
+
+// samples computes everything that one scrape sees.
+func (m *Monitor) samples(want scrape) []sample {
 	s := &samples{id: m.id()}
 	if v, err := m.Varz(nil); err == nil {
 		s.flatten("gnatsd_varz", v)
@@ -76,12 +81,13 @@ func (m *Monitor) samples(detailed bool) []sample {
 	if z, err := m.Routez(nil); err == nil {
 		s.flatten("gnatsd_routez", z)
 	}
-	if z, err := m.Connz(&ConnzOptions{Username: detailed}); err == nil {
-		s.connz(z, detailed)
+	if z, err := m.Connz(&ConnzOptions{Username: want.connections}); err == nil {
+		s.connz(z, want.connections)
 	}
-	for _, name := range []string{"healthz", "healthz_js_enabled_only", "healthz_js_server_only"} {
-		s.healthz("gnatsd_"+name, m.Healthz(nil))
-	}
+	s.healthz("gnatsd_healthz", m.Healthz(nil))
+	s.healthz("gnatsd_healthz_js_enabled_only", m.Healthz(&HealthzOptions{JSEnabledOnly: true}))
+	s.healthz("gnatsd_healthz_js_server_only", m.Healthz(&HealthzOptions{JSServerOnly: true}))
+	s.jetStream(m, want.jetStream)
 	if z, err := m.AccountStatz(&AccountStatzOptions{IncludeUnused: true}); err == nil {
 		for _, a := range z.Accounts {
 			s.accstatz(a)
@@ -234,7 +240,7 @@ func (s *samples) accountz(m *Monitor) {
 		add("is_system", oneIf(a == sys))
 		add("expired", 0)
 		add("complete", 1)
-		add("jetstream_enabled", 0)
+		add("jetstream_enabled", oneIf(m.jetStreamEnabled(a.Name)))
 		add("limit_subs", float64(l.Subs))
 		add("limit_data", -1)
 		add("limit_payload", float64(l.Payload))

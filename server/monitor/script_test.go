@@ -36,6 +36,8 @@ type world struct {
 	clients map[string]*worldClient
 	ready   error
 	warned  []string
+
+	jetStream *fakeJetStream // nil without JetStream
 }
 
 type worldClient struct {
@@ -72,12 +74,21 @@ func newWorld(t *testing.T, text string) *world {
 	_, err = w.net.Host("server").Listen(c.NewStrand("listen"), "server:4222", w.broker.Accept)
 	require.NoError(t, err)
 	started := c.Now()
+	if o.JetStream {
+		w.jetStream = newFakeJetStream(o, started)
+	}
 	w.monitor = monitor.New(monitor.Config{
 		Broker: w.broker, Clock: c, Options: func() *config.Options { return o }, Started: started,
 		ConfigLoaded: func() time.Time { return started }, Digest: func() string { return "sha256:abc" },
 		Listening: func() error { return w.ready },
-		Warnf:     func(format string, v ...any) { w.warned = append(w.warned, fmt.Sprintf(format, v...)) },
-		Process:   func() monitor.Process { return monitor.Process{Memory: 1 << 20, Cores: 2, MaxProcs: 2, CPU: 1.5} },
+		JetStream: func() monitor.JetStreamSource {
+			if w.jetStream == nil {
+				return nil
+			}
+			return w.jetStream
+		},
+		Warnf:   func(format string, v ...any) { w.warned = append(w.warned, fmt.Sprintf(format, v...)) },
+		Process: func() monitor.Process { return monitor.Process{Memory: 1 << 20, Cores: 2, MaxProcs: 2, CPU: 1.5} },
 	})
 	w.handler = w.monitor.Handler()
 	return w
@@ -125,6 +136,8 @@ func (w *world) run(line string) string {
 		d, err := time.ParseDuration(rest)
 		require.NoError(w.t, err)
 		w.sim.RunFor(d)
+	case "js":
+		w.js(rest)
 	case "down":
 		w.ready = errors.New("not listening")
 	case "warnings":

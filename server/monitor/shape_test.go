@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/lockstepmq/lockstep/server/config"
 	"github.com/lockstepmq/lockstep/server/monitor"
 )
 
@@ -37,6 +38,7 @@ func keysOf(t reflect.Type) string {
 // TestKeys pins the keys of every answer and their order, which tools rely on.
 func TestKeys(t *testing.T) {
 	const stats = "num_subscriptions num_cache num_inserts num_removes num_matches cache_hit_rate max_fanout avg_fanout"
+	const jetStream = "memory storage reserved_memory reserved_storage accounts ha_assets api"
 	const kinds = "clients routes gateways leafs"
 	for _, tc := range []struct {
 		answer any
@@ -81,6 +83,15 @@ func TestKeys(t *testing.T) {
 		{monitor.AccountStatz{}, "server_id now account_statz"},
 		{monitor.AccountStat{}, "acc name conns leafnodes total_conns num_subscriptions sent received slow_consumers"},
 		{monitor.DataStats{}, "msgs bytes gateways? routes? leafs?"},
+		{monitor.JetStreamVarz{}, "config? stats? limits?"},
+		{monitor.JetStreamConfig{}, "max_memory max_storage store_dir? sync_interval? sync_always? domain? compress_ok? unique_tag? strict?"},
+		{monitor.JetStreamStats{}, jetStream},
+		{config.JSLimitOpts{}, "max_request_batch? max_ack_pending? max_ha_assets? max_duplicate_window? " +
+			"max_batch_inflight_per_stream? max_batch_inflight_total? max_batch_size? max_batch_timeout? default_max_consumers?"},
+		{monitor.JSInfo{}, jetStream + " server_id now disabled? config limits? streams streams_leader? consumers consumers_leader? " +
+			"messages bytes account_details? total"},
+		{monitor.AccountDetail{}, "name id " + jetStream + " stream_detail?"},
+		{monitor.StreamDetail{}, "name created cluster? config? state consumer_detail? direct_consumer_detail? mirror? sources? stream_raft_group?"},
 		{monitor.HealthStatus{}, "status status_code? error? errors?"},
 		{monitor.HealthzError{}, "type account? stream? consumer? error?"},
 	} {
@@ -102,6 +113,7 @@ func TestOptionKeys(t *testing.T) {
 		{monitor.LeafzOptions{}, "subscriptions account"},
 		{monitor.AccountzOptions{}, "account"},
 		{monitor.AccountStatzOptions{}, "accounts include_unused"},
+		{monitor.JSzOptions{}, "account? accounts? streams? consumer? direct_consumer? config? leader_only? offset? limit? raft? stream_leader_only?"},
 		{monitor.HealthzOptions{}, "js-enabled? js-enabled-only? js-server-only? js-meta-only? account? stream? consumer? details?"},
 	} {
 		typ := reflect.TypeOf(tc.options)

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"time"
+
+	"github.com/lockstepmq/lockstep/server/config"
 )
 
 // VarzOptions is empty: there is nothing to choose.
@@ -105,9 +107,14 @@ type (
 	MQTTOptsVarz struct{}
 	// WebsocketOptsVarz describes the WebSocket listener.
 	WebsocketOptsVarz struct{}
-	// JetStreamVarz describes JetStream.
-	JetStreamVarz struct{}
 )
+
+// JetStreamVarz describes JetStream; it is empty where that does not run.
+type JetStreamVarz struct {
+	Config *JetStreamConfig    `json:"config,omitempty"`
+	Stats  *JetStreamStats     `json:"stats,omitempty"`
+	Limits *config.JSLimitOpts `json:"limits,omitempty"`
+}
 
 // SlowConsumersStats counts slow consumers by the kind of connection.
 type SlowConsumersStats struct {
@@ -152,6 +159,7 @@ func (m *Monitor) Varz(*VarzOptions) (*Varz, error) {
 	m.addOptions(v)
 	m.addTLS(v)
 	m.addCounters(v)
+	m.addJetStream(v)
 	if read := m.process.Load(); read != nil {
 		p := (*read)()
 		v.Mem, v.Cores, v.MaxProcs, v.MemLimit, v.CPU = p.Memory, p.Cores, p.MaxProcs, p.MemLimit, p.CPU
@@ -217,6 +225,15 @@ func certNotAfter(c *tls.Config) time.Time {
 		return time.Time{}
 	}
 	return leaf.NotAfter.UTC()
+}
+
+func (m *Monitor) addJetStream(v *Varz) {
+	src, c := m.source()
+	if src == nil {
+		return
+	}
+	stats := src.JetStreamTotals().JetStreamStats
+	v.JetStream = JetStreamVarz{Config: c, Stats: &stats, Limits: m.limits()}
 }
 
 func (m *Monitor) addCounters(v *Varz) {

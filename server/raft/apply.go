@@ -29,7 +29,11 @@ func (g *Group) run() {
 	}
 	g.running = true
 	count, size := 0, 0
-	for g.applied < g.committed && g.state != ended && count < sliceEntries && size < sliceBytes {
+	upTo := g.committed
+	if g.state == replaying { // what was proposed meanwhile comes after Applied(true)
+		upTo = g.replayEnd
+	}
+	for g.applied < upTo && g.state != ended && count < sliceEntries && size < sliceBytes {
 		n := len(g.queue.at(0).payload)
 		if !g.applyOne() {
 			break

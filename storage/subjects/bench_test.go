@@ -45,7 +45,8 @@ func shaped(shape string, n int) [][]byte {
 }
 
 func loaded(all [][]byte) *Map {
-	m := New()
+	m := Seeded(1)
+	m.Grow(len(all))
 	for _, s := range all {
 		m.Insert(s)
 	}

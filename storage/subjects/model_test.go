@@ -197,32 +197,53 @@ func check(t require.TestingT, m *Map, want *model) {
 	require.Zero(t, m.walks)
 	used := uint32(wordsUsed)
 	if root := m.word(rootSlot); root != 0 {
-		used += treeWords(t, m, root, 0)
+		used += treeWords(t, m, root, "")
 	}
-	require.LessOrEqual(t, used+m.unused, m.next, "words counted twice")
-	require.GreaterOrEqual(t, used+m.unused, m.next, "words lost")
+	require.Equal(t, m.next, used+m.unused, "words lost, or counted twice")
+	count := 0
+	var last *table
+	for _, table := range m.dir {
+		if table != last {
+			last = table
+			count += table.used
+			empty := 0
+			for i := range table.groups {
+				for s := range groupSlots {
+					if table.groups[i].tag(s) == tagEmpty {
+						empty++
+					}
+				}
+			}
+			require.Equal(t, empty, table.room+len(table.groups)*groupSlots-roomOf(len(table.groups)))
+		}
+	}
+	require.Equal(t, m.Len(), count)
 }
 
 // treeWords checks a branch and counts its words.
-func treeWords(t require.TestingT, m *Map, ref, up uint32) uint32 {
+func treeWords(t require.TestingT, m *Map, ref uint32, prefix string) uint32 {
 	p := node(m.at(ref))
-	require.Equal(t, up, p.parent())
 	_, words := classOf(p.words())
 	if p.kind() == leafKind {
 		require.Equal(t, ref, m.leaves[p.id()])
+		require.True(t, strings.HasPrefix(string(p.label()), prefix))
 		return words
 	}
+	if prefix != "" {
+		require.NotZero(t, p.labelLen())
+	}
+	prefix += string(p.label())
 	if end := p.end(); end != 0 {
-		require.Zero(t, node(m.at(end)).labelLen())
-		words += treeWords(t, m, end, ref)
+		require.Equal(t, prefix, string(node(m.at(end)).label()))
+		words += treeWords(t, m, end, prefix)
 	} else {
 		require.Greater(t, p.count(), 1)
 	}
 	last, seen := -1, 0
 	p.each(func(c byte, child uint32) bool {
 		require.Greater(t, int(c), last)
-		require.Equal(t, c, node(m.at(child)).label()[0])
-		words += treeWords(t, m, child, ref)
+		require.Equal(t, c, node(m.at(child)).told(len(prefix))[0])
+		words += treeWords(t, m, child, prefix)
 		last = int(c)
 		seen++
 		return true

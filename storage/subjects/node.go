@@ -5,26 +5,28 @@ import (
 	"math/bits"
 )
 
-// The map is a radix tree: a subject is the labels from the root to a leaf, one after
-// another. A record is a leaf or an inner node; all begin alike.
+// The ordered part is a radix tree: the labels of the inner nodes from the root down, one after
+// another, are the prefix that all subjects below have in common. A record is a leaf or an
+// inner node; both begin alike.
 //
 //	byte 0      kind
-//	byte 1      number of children minus one, of an inner node
+//	byte 1      of an inner node, the number of children minus one
 //	byte 2, 3   length of the label
-//	byte 4      reference of the parent, 0 for the root
-//	byte 8      of a leaf its id; of an inner node the leaf of the subject that ends here, or 0
-//	byte 12     label, filled up to whole words
+//	byte 4      of a leaf, its id; of an inner node, the leaf of the subject that ends here, or 0
+//	byte 8      label, filled up to whole words
 //
-// Then, in an inner node, what tells the children's first bytes apart, and as many references as
-// the kind has room for, ascending. Up to 16 children have their first bytes in a list, more have a
-// bit each in a set of 256. Labels are not empty, but for the root's and for the leaf of a
-// subject that ends at an inner node. An inner node has two children, or one and a subject that
-// ends, or more.
+// A leaf's label is its whole subject: finding one by its hash then compares one
+// piece of memory, and telling its text reads one.
+//
+// In an inner node there follows what tells the children apart, by the byte after the prefix, and as
+// many references as the kind has room for, ascending. Up to 16 children have their bytes in a
+// list, more have a bit each in a set of 256. Labels are not empty, but for the root's. An inner
+// node has two children, or one and a subject that ends, or more.
 const (
 	leafKind    = 0
 	listKinds   = 5 // kinds 1 to 5
 	kindLast    = 13
-	labelAt     = 12
+	labelAt     = 8
 	bitmapBytes = 32
 )
 
@@ -43,11 +45,9 @@ func (p node) count() int       { return int(p[1]) + 1 }
 func (p node) setCount(n int)   { p[1] = byte(n - 1) }
 func (p node) labelLen() int    { return int(binary.LittleEndian.Uint16(p[2:])) }
 func (p node) label() []byte    { return p[labelAt : labelAt+p.labelLen()] }
-func (p node) parent() uint32   { return binary.LittleEndian.Uint32(p[4:]) }
-func (p node) id() uint32       { return binary.LittleEndian.Uint32(p[8:]) }
-func (p node) end() uint32      { return binary.LittleEndian.Uint32(p[8:]) }
-func (p node) setEnd(r uint32)  { binary.LittleEndian.PutUint32(p[8:], r) }
-func (p node) setUp(r uint32)   { binary.LittleEndian.PutUint32(p[4:], r) }
+func (p node) id() uint32       { return binary.LittleEndian.Uint32(p[4:]) }
+func (p node) end() uint32      { return binary.LittleEndian.Uint32(p[4:]) }
+func (p node) setEnd(r uint32)  { binary.LittleEndian.PutUint32(p[4:], r) }
 func (p node) full() bool       { return p.count() == int(capacity[p.kind()]) }
 func (p node) list() bool       { return p.kind() <= listKinds }
 func (p node) words() uint32    { return wordsOf(p.kind(), p.labelLen()) }
@@ -85,7 +85,7 @@ func indexIn8(w uint64, c byte) int {
 	return bits.TrailingZeros64((x-lowBits)&^x&highBits) / 8
 }
 
-// find gives the place of the child whose label begins with c.
+// find gives the place of the child that goes on with c.
 func (p node) find(c byte) (i int, ok bool) {
 	keys := p.keys()
 	switch kind := p.kind(); {
@@ -164,18 +164,17 @@ func (p node) remove(c byte) {
 }
 
 // begin writes what all records begin with. The label's bytes are up to the caller.
-func (p node) begin(kind uint8, label int, parent, third uint32) {
+func (p node) begin(kind uint8, label int, idOrEnd uint32) {
 	p[0], p[1] = kind, 0
 	binary.LittleEndian.PutUint16(p[2:], uint16(label))
-	p.setUp(parent)
-	p.setEnd(third)
+	p.setEnd(idOrEnd)
 	if kind > listKinds {
 		clear(p.keys()[:bitmapBytes])
 	}
 }
 
-// each calls fn for each child in order, with the first byte of its label, until fn
-// returns false.
+// each calls fn for each child in order, with the byte it goes on with, until fn returns
+// false.
 func (p node) each(fn func(c byte, ref uint32) bool) bool {
 	keys := p.keys()
 	if p.list() {
@@ -196,4 +195,23 @@ func (p node) each(fn func(c byte, ref uint32) bool) bool {
 		}
 	}
 	return true
+}
+
+// takeChildren gives an inner node without children those of another.
+func (p node) takeChildren(from node) {
+	n := from.count()
+	copy(p.children()[:4*n], from.children()[:4*n])
+	p.setCount(n)
+	keys, had := p.keys()[:keyBytes[p.kind()]], from.keys()[:keyBytes[from.kind()]]
+	switch {
+	case p.list() == from.list():
+		copy(keys, had)
+	case from.list():
+		for _, c := range had[:n] {
+			keys[c>>3] |= 1 << (c & 7)
+		}
+	default:
+		i := 0
+		from.each(func(c byte, _ uint32) bool { keys[i] = c; i++; return true })
+	}
 }

@@ -11,7 +11,6 @@ type walker struct {
 	m    *Map
 	set  *Patterns
 	fn   func(id uint32, subject []byte) bool
-	text []byte   // of the path from the root
 	live []uint32 // operations that patterns have come to, for each level one after another
 }
 
@@ -69,26 +68,39 @@ func below(label, start []byte) (before bool, rest []byte) {
 	return false, start[n:]
 }
 
-// all visits everything in a record's branch from start on. The text of the records
-// above has this many bytes. It tells whether to go on.
+// told is what a record adds to the prefix of the records above, which has this many bytes.
+func (p node) told(depth int) []byte {
+	if p.kind() == leafKind {
+		return p.label()[depth:]
+	}
+	return p.label()
+}
+
+// give tells of a leaf.
+func (w *walker) give(leaf node) bool {
+	text := leaf.label()
+	return w.fn(leaf.id(), text[:len(text):len(text)])
+}
+
+// all visits everything in a record's branch from start on, of which the prefix of the records
+// above is taken off. That prefix has depth bytes. It tells whether to go on.
 func (w *walker) all(ref uint32, depth int, start []byte) bool {
 	p := node(w.m.at(ref))
 	if len(start) > 0 {
-		before, rest := below(p.label(), start)
+		before, rest := below(p.told(depth), start)
 		if before || p.kind() == leafKind && len(rest) > 0 {
 			return true
 		}
 		start = rest
 	}
-	w.text = append(w.text[:depth], p.label()...)
-	depth = len(w.text)
 	if p.kind() == leafKind {
-		return w.fn(p.id(), w.text)
+		return w.give(p)
 	}
+	depth += p.labelLen()
 	i := 0
 	if len(start) > 0 {
 		i = p.place(start[0])
-	} else if end := p.end(); end != 0 && !w.fn(node(w.m.at(end)).id(), w.text) {
+	} else if end := p.end(); end != 0 && !w.give(w.m.at(end)) {
 		return false
 	}
 	refs := p.children()[:4*p.count()]
@@ -104,9 +116,9 @@ func (w *walker) all(ref uint32, depth int, start []byte) bool {
 // some is all for the patterns in live from number from on.
 func (w *walker) some(ref uint32, depth int, start []byte, from int) bool {
 	p := node(w.m.at(ref))
-	label, to := p.label(), len(w.live)
+	told, to := p.told(depth), len(w.live)
 	for _, op := range w.live[from:to] {
-		next, rest, alive := w.set.advance(op, label)
+		next, rest, alive := w.set.advance(op, told)
 		if rest {
 			w.live = w.live[:to]
 			return w.all(ref, depth, start)
@@ -120,24 +132,22 @@ func (w *walker) some(ref uint32, depth int, start []byte, from int) bool {
 	return goOn
 }
 
-// under visits a record whose label some patterns have passed, those from number from on.
+// under visits a record that some patterns have passed, those from number from on.
 func (w *walker) under(p node, depth int, start []byte, from int) bool {
 	if len(start) > 0 {
-		before, rest := below(p.label(), start)
+		before, rest := below(p.told(depth), start)
 		if before || p.kind() == leafKind && len(rest) > 0 {
 			return true
 		}
 		start = rest
 	}
-	w.text = append(w.text[:depth], p.label()...)
 	if p.kind() == leafKind {
-		return !w.ended(from) || w.fn(p.id(), w.text)
+		return !w.ended(from) || w.give(p)
 	}
-	depth = len(w.text)
-	if end := p.end(); end != 0 && len(start) == 0 && w.ended(from) && !w.fn(node(w.m.at(end)).id(), w.text) {
+	if end := p.end(); end != 0 && len(start) == 0 && w.ended(from) && !w.give(w.m.at(end)) {
 		return false
 	}
-	return w.children(p, depth, start, from)
+	return w.children(p, depth+p.labelLen(), start, from)
 }
 
 // ended tells whether one of the patterns matches what ends here.
