@@ -53,6 +53,9 @@ func (s *Server) TryStart() error {
 		//lint:ignore ST1005 the whole of a log line
 		return fmt.Errorf("Can't start monitoring: %w", err)
 	}
+	if err := s.awaitJetStream(); err != nil {
+		return err
+	}
 	if err := s.Listen(); err != nil {
 		return err
 	}
@@ -62,6 +65,13 @@ func (s *Server) TryStart() error {
 	s.log.Noticef("Server is ready")
 	close(s.shell.ready)
 	return nil
+}
+
+// awaitJetStream recovers the streams before anybody can ask for them.
+func (s *Server) awaitJetStream() error {
+	ready := make(chan error, 1)
+	s.StartJetStream(func(err error) { ready <- err })
+	return <-ready
 }
 
 // ReadyForConnections waits up to d until the listeners are up, and tells whether

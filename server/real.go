@@ -31,7 +31,9 @@ const httpHeaderWait = 5 * time.Second
 func NewServer(o *Options) (*Server, error) {
 	hashOnce.Do(seedHashes)
 	network := netsim.NewReal()
-	s, err := NewInWorld(o, World{Clock: clock.NewReal(), Network: network, Log: logging.NewSwitch()})
+	s, err := NewInWorld(o, World{
+		Clock: clock.NewReal(), Network: network, Log: logging.NewSwitch(), Store: realStore(o),
+	})
 	if err != nil {
 		return nil, err
 	}

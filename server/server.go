@@ -20,6 +20,7 @@ import (
 	"github.com/lockstepmq/lockstep/clock"
 	"github.com/lockstepmq/lockstep/netsim"
 	"github.com/lockstepmq/lockstep/server/broker"
+	"github.com/lockstepmq/lockstep/server/jetstream"
 	"github.com/lockstepmq/lockstep/server/logging"
 	"github.com/lockstepmq/lockstep/server/monitor"
 )
@@ -41,6 +42,8 @@ type World struct {
 	Log     *logging.Switch
 	// TLSIdentity is what the server states in simulated handshakes.
 	TLSIdentity *netsim.Identity
+	// Store is for JetStream; the zero Store is enough for servers without.
+	Store Store
 }
 
 // Server is one NATS server. Its methods may be called from anywhere.
@@ -55,6 +58,7 @@ type Server struct {
 	started time.Time
 	loaded  atomic.Int64 // wall nanoseconds of the last configuration load
 	shell   shell        // what only the real world has
+	js      atomic.Pointer[jetstream.Manager]
 
 	reloading sync.Mutex // one reload at a time
 
@@ -90,6 +94,7 @@ func NewInWorld(o *Options, w World) (*Server, error) {
 		Digest:       func() string { return s.getOpts().ConfigDigest() },
 		Listening:    s.listening,
 		Warnf:        w.Log.Warnf,
+		JetStream:    s.monitored,
 	})
 	return s, nil
 }
@@ -238,14 +243,16 @@ func (s *Server) Stop(done func()) {
 	s.mu.Unlock()
 	s.log.Noticef("Initiating Shutdown...")
 	s.closeListener()
-	s.broker.Shutdown(s.strand, func() {
-		s.mu.Lock()
-		s.running = false
-		s.mu.Unlock()
-		s.log.Noticef("Server Exiting..")
-		if done != nil {
-			done()
-		}
+	s.stopJetStream(func() {
+		s.broker.Shutdown(s.strand, func() {
+			s.mu.Lock()
+			s.running = false
+			s.mu.Unlock()
+			s.log.Noticef("Server Exiting..")
+			if done != nil {
+				done()
+			}
+		})
 	})
 }
 

@@ -30,3 +30,39 @@ func TestMappings(t *testing.T) {
 	require.True(t, a.RemoveMapping("a.*"))
 	require.Nil(t, a.Graph().Mappings)
 }
+
+// sources of the mappings in force, in order.
+func sources(a *Account) (out []string) {
+	for _, m := range a.Graph().Mappings.All() {
+		out = append(out, m.Source()+" "+m.Dests()[0].Subject)
+	}
+	return out
+}
+
+func TestSystemMappings(t *testing.T) {
+	live := configure(t, nil)
+	a := live["A"]
+	require.Error(t, a.SetSystemMapping("a..b", "c"))
+	require.NoError(t, a.SetSystemMapping("$JS.hub.API.>", "$JS.API.>"))
+	require.NoError(t, a.SetSystemMapping("m", "system"))
+	require.Equal(t, []string{"m n", "$JS.hub.API.> $JS.API.>"}, sources(a), "configuration counts first")
+
+	require.False(t, a.Adopt(configure(t, nil)["A"], live.live).Any(), "a reload of the same changes nothing")
+	require.Len(t, sources(a), 2)
+
+	next := configure(t, func(a, _ *Account) {
+		require.True(t, a.RemoveMapping("m"))
+		require.NoError(t, a.AddMapping("p", "q"))
+	})
+	require.True(t, a.Adopt(next["A"], live.live).Mappings)
+	require.Equal(t, []string{"p q", "$JS.hub.API.> $JS.API.>", "m system"}, sources(a))
+
+	require.NoError(t, a.SetSystemMapping("m", "again"))
+	require.Equal(t, []string{"p q", "$JS.hub.API.> $JS.API.>", "m again"}, sources(a))
+	require.False(t, a.RemoveMapping("m"), "it is not configured")
+	require.True(t, a.RemoveSystemMapping("m"))
+	require.False(t, a.RemoveSystemMapping("m"))
+	require.True(t, a.RemoveSystemMapping("$JS.hub.API.>"))
+	require.True(t, a.RemoveMapping("p"))
+	require.Nil(t, a.Graph().Mappings)
+}

@@ -31,11 +31,7 @@ func (p *publisher) deliverToSink(t *target, m *message) bool {
 	if b == nil {
 		b = p.openBatch(s)
 	}
-	b.room(size, s.likely)
-	b.Messages = append(b.Messages, Arrival{
-		Sub: sub, Subject: b.copy(subj), Reply: b.copy(m.reply), Header: b.copy(m.header), Data: b.copy(m.body),
-	})
-	b.Bytes += size
+	b.add(sub, subj, m, s.likely)
 	p.staged += size
 	return true
 }

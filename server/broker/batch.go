@@ -32,6 +32,7 @@ type Batch struct {
 	chunks [][]byte   // what the slices of the messages are in; the last has room
 	from   *publisher // while Full has the batch
 	sink   *Sink
+	pooled bool
 }
 
 const (
@@ -41,15 +42,18 @@ const (
 	batchesKeep = 128 << 10
 )
 
-// Release gives the batch's memory back. Nothing of it may be used afterwards.
+// Release gives the batch's memory back, once. Nothing of it may be used afterwards.
 func (b *Batch) Release() {
+	if b.pooled {
+		panic("broker: a batch was released twice")
+	}
 	clear(b.Messages)
 	for i, c := range b.chunks {
 		b.b.buffers.put(c)
 		b.chunks[i] = nil
 	}
 	broker := b.b
-	*b = Batch{b: broker, Messages: b.Messages[:0], chunks: b.chunks[:0]}
+	*b = Batch{b: broker, pooled: true, Messages: b.Messages[:0], chunks: b.chunks[:0]}
 	broker.batches.put(b)
 }
 
@@ -74,30 +78,42 @@ func (b *Batch) Answer(i int, header, data []byte) bool {
 	return b.from.routeAcross(acc, &message{subject: m.Reply, header: header, body: data, depth: 1})
 }
 
-// room makes sure that the last chunk has room for n bytes. The first is as large as is
-// likely to be of use.
-func (b *Batch) room(n, likely int) {
-	size := likely
-	if k := len(b.chunks); k > 0 {
-		last := b.chunks[k-1]
-		if cap(last)-len(last) >= n {
-			return
-		}
-		size = 4 * cap(last)
+// add copies a message into the batch, whose first chunk is as large as is likely to be
+// of use.
+func (b *Batch) add(sub *account.Subscription, subj []byte, m *message, likely int) {
+	size := len(subj) + len(m.reply) + m.size()
+	last := len(b.chunks) - 1
+	if last < 0 || cap(b.chunks[last])-len(b.chunks[last]) < size {
+		b.grow(size, likely)
+		last++
 	}
-	size = min(size, stageMax)
-	b.chunks = append(b.chunks, b.b.buffers.get(max(n, size)))
+	chunk := b.chunks[last]
+	at := len(chunk)
+	chunk = append(append(chunk, subj...), m.reply...)
+	a := Arrival{Sub: sub, Subject: chunk[at : at+len(subj) : at+len(subj)]}
+	at += len(subj)
+	if len(m.reply) > 0 {
+		a.Reply = chunk[at:len(chunk):len(chunk)]
+	}
+	if at = len(chunk); len(m.header) > 0 {
+		chunk = append(chunk, m.header...)
+		a.Header = chunk[at:len(chunk):len(chunk)]
+	}
+	if at = len(chunk); len(m.body) > 0 {
+		chunk = append(chunk, m.body...)
+		a.Data = chunk[at:len(chunk):len(chunk)]
+	}
+	b.chunks[last] = chunk
+	b.Messages = append(b.Messages, a)
+	b.Bytes += size
 }
 
-// copy keeps p in the last chunk, which has room for it.
-func (b *Batch) copy(p []byte) []byte {
-	if len(p) == 0 {
-		return nil
+// grow adds a chunk with room for n bytes.
+func (b *Batch) grow(n, likely int) {
+	if k := len(b.chunks); k > 0 {
+		likely = 4 * cap(b.chunks[k-1])
 	}
-	last := &b.chunks[len(b.chunks)-1]
-	at := len(*last)
-	*last = append(*last, p...)
-	return (*last)[at:len(*last):len(*last)]
+	b.chunks = append(b.chunks, b.b.buffers.get(max(n, min(likely, stageMax))))
 }
 
 // batchPool keeps batches that were released. It is shared by all strands and bounded.
@@ -118,6 +134,7 @@ func (l *batchPool) get(b *Broker) *Batch {
 	l.free[k-1] = nil
 	l.free = l.free[:k-1]
 	l.room -= cap(one.Messages) + 1
+	one.pooled = false
 	return one
 }
 

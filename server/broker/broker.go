@@ -4,8 +4,11 @@
 // Each connection is a [Client] with a strand of its own. What it reads is
 // parsed and carried out there, to the end: permission, mapping, match, and an
 // append to a stage per receiver; at the end of the read every stage is handed
-// to its receiver once. Between strands only three things are shared: an
-// account's index, a receiver's small locked side, and counters. No lock is held
+// to its receiver once. The server's own services take part the same way: a [Sink]
+// receives on their strand, a [Sender] publishes from it.
+//
+// Between strands only these are shared: an account's index and watches, a receiver's
+// small locked side, mailboxes, pools of buffers, and counters. No lock is held
 // across a call out, and nothing here ever waits.
 //
 // # Invariants

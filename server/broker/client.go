@@ -72,10 +72,10 @@ type Client struct {
 	pingSent   time.Duration // when the last PING went out; 0 is none yet
 	accepted   time.Duration
 
-	told   *account.ClientInfo // the last Info,
-	toldOf *Ident              // which was of this
-	waits  bool                // until a sink has room
-	one    [1][]byte           // argument space of Write
+	lastInfo   *account.ClientInfo // the last Info,
+	lastInfoOf *Ident              // which was of this
+	waits      bool                // until a sink has room
+	one        [1][]byte           // argument space of Write
 
 	out    receiver
 	ident  atomic.Pointer[Ident]
@@ -313,7 +313,7 @@ func (c *Client) Closed(err error) {
 	c.b.connectionClosed(c, Reason(c.why.Load()), err)
 	c.dropSubs()
 	c.forgetRoutes()
-	c.stages, c.sinks, c.routes = nil, nil, routeCache{}
+	c.stages, c.recent, c.sinks, c.routes = nil, nil, nil, routeCache{}
 }
 
 // endBatch delivers what the read produced, then answers the connection itself,

@@ -13,50 +13,93 @@ func (p *publisher) stageMessage(s *stage, sub *account.Subscription, m *message
 		s.touched = true
 		p.touched = append(p.touched, s)
 	}
-	to := s.to
-	subj, header, body := m.subject, m.header, m.body
+	if len(m.header) > 0 {
+		p.stageWithHeader(s, sub, m, counted)
+		return
+	}
+	subj, body := m.subject, m.body
 	if sub.Shadow != nil || m.shown != nil {
 		subj = p.localSubject(sub, m)
 	}
-	if len(header) > 0 && !to.out.headers.Load() {
+	if len(body) >= lendMin {
+		p.makeRoom(s, len(subj)+len(sub.SID)+len(m.reply))
+		s.buf = wire.AppendMsgHeader(s.buf, subj, sub.SID, m.reply, len(body))
+		p.finishLent(s, body)
+	} else {
+		p.makeRoom(s, len(subj)+len(sub.SID)+len(m.reply)+len(body))
+		before := len(s.buf)
+		b := wire.AppendMsgHeader(s.buf, subj, sub.SID, m.reply, len(body))
+		b = append(b, body...)
+		b = append(b, '\r', '\n')
+		s.buf = b
+		p.staged += len(b) - before
+	}
+	s.note(sub, len(body), counted)
+	if len(m.reply) > 0 || p.b.log.Trace() {
+		p.followUp(s.to, sub, subj, m.reply, nil, body)
+	}
+}
+
+// stageWithHeader is stageMessage for a message that has a header, which not every receiver
+// understands.
+func (p *publisher) stageWithHeader(s *stage, sub *account.Subscription, m *message, counted bool) {
+	subj, header := p.localSubject(sub, m), m.header
+	if !s.to.out.headers.Load() {
 		header = nil
 	}
-	size := len(header) + len(body)
-	lend := len(body) >= lendMin
-	need := len(subj) + len(sub.SID) + len(m.reply) + len(header) + 40
+	size, lend := len(header)+len(m.body), len(m.body) >= lendMin
+	need := len(subj) + len(sub.SID) + len(m.reply) + len(header)
 	if !lend {
-		need += len(body)
+		need += len(m.body)
 	}
-	if cap(s.buf)-len(s.buf) < need {
-		if len(s.buf)+need > stageMax {
+	p.makeRoom(s, need)
+	before := len(s.buf)
+	if len(header) > 0 {
+		s.buf = append(wire.AppendHmsgHeader(s.buf, subj, sub.SID, m.reply, len(header), size), header...)
+	} else {
+		s.buf = wire.AppendMsgHeader(s.buf, subj, sub.SID, m.reply, size)
+	}
+	if lend {
+		p.finishLent(s, m.body)
+	} else {
+		s.buf = append(append(s.buf, m.body...), '\r', '\n')
+		p.staged += len(s.buf) - before
+	}
+	s.note(sub, size, counted)
+	p.followUp(s.to, sub, subj, m.reply, header, m.body)
+}
+
+// finishLent ends a message with a payload that is not copied.
+func (p *publisher) finishLent(s *stage, body []byte) {
+	s.ext = append(s.ext, ref{len(s.buf), body})
+	s.buf = append(s.buf, '\r', '\n')
+	p.staged += len(body) // what else the message has is little
+	p.lent = true
+}
+
+// controlMax bounds what a message's control line has beside subject, sid and reply, with
+// the end of the message.
+const controlMax = 40
+
+// makeRoom makes sure that a message of n bytes fits into a stage's buffer, with its
+// control line.
+func (p *publisher) makeRoom(s *stage, n int) {
+	if n += controlMax; cap(s.buf)-len(s.buf) < n {
+		if len(s.buf)+n > stageMax {
 			p.flushStage(s)
 			s.empty()
 		}
-		s.buf = p.b.buffers.grow(s.buf, need)
+		s.buf = p.b.buffers.grow(s.buf, n)
 	}
-	before := len(s.buf)
-	b := s.buf
-	if len(header) > 0 {
-		b = append(wire.AppendHmsgHeader(b, subj, sub.SID, m.reply, len(header), size), header...)
-	} else {
-		b = wire.AppendMsgHeader(b, subj, sub.SID, m.reply, size)
-	}
-	if lend {
-		s.ext = append(s.ext, ref{len(b), body})
-		p.staged += len(body)
-		p.lent = true
-	} else {
-		b = append(b, body...)
-	}
-	b = append(b, '\r', '\n')
-	s.buf = b
-	p.staged += len(b) - before
-	s.note(sub, size, counted)
-	if len(m.reply) > 0 && to.out.permits.Load() {
-		to.permit(m.reply, p.now)
+}
+
+// followUp is what follows from a message that was staged.
+func (p *publisher) followUp(to *Client, sub *account.Subscription, subj, reply, header, body []byte) {
+	if len(reply) > 0 && to.out.permits.Load() {
+		to.permit(reply, p.now)
 	}
 	if p.b.log.Trace() {
-		to.traceDeliver(subj, sub.SID, m.reply, header, body)
+		to.traceDeliver(subj, sub.SID, reply, header, body)
 	}
 }
 
@@ -81,9 +124,9 @@ func (p *publisher) flushStages() {
 		s := p.touched[i]
 		p.flushStage(s)
 		s.reset(&p.b.buffers)
+		p.touched[i] = nil
 	}
 	flushed := len(p.touched)
-	clear(p.touched)
 	p.touched = p.touched[:0]
 	p.staged, p.lent = 0, false
 	if n := len(p.stages) + len(p.sinks); n > p.stagesMax() && n > 4*flushed {
@@ -118,6 +161,7 @@ func (p *publisher) flushStage(s *stage) {
 	if o.closed {
 		o.mu.Unlock()
 		delete(p.stages, to)
+		p.recent = nil
 		return
 	}
 	for i := range s.recs {

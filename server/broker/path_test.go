@@ -3,6 +3,7 @@ package broker_test
 import (
 	"crypto/tls"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,12 +21,21 @@ type sink struct {
 	h     netsim.Handler
 	taken int
 	turn  bool
+
+	strand clock.Strand // the connection's
+	watch  func(p []byte)
+	paused int
+
+	subject string // of subscribe
 }
 
-func (s *sink) Start(_ clock.Strand, h netsim.Handler) { s.h = h }
+func (s *sink) Start(strand clock.Strand, h netsim.Handler) { s.strand, s.h = strand, h }
 func (s *sink) Write(p ...[]byte) {
 	for _, b := range p {
 		s.taken += len(b)
+		if s.watch != nil {
+			s.watch(b)
+		}
 	}
 }
 
@@ -49,7 +59,7 @@ func (s *sink) endTurn(held bool) {
 func (s *sink) Flush()                                  {}
 func (s *sink) Buffered() int                           { return 0 }
 func (s *sink) WhenBelow(int, func())                   {}
-func (s *sink) Pause()                                  {}
+func (s *sink) Pause()                                  { s.paused++ }
 func (s *sink) Resume()                                 {}
 func (s *sink) StartTLS(netsim.TLSOptions, func(error)) {}
 func (s *sink) TLS() *tls.ConnectionState               { return nil }
@@ -105,7 +115,10 @@ var paths = []struct {
 		no_auth_user: u`, subs: []string{"foo"}, size: 128},
 }
 
-func (s *sink) subscribe(spec string) { s.say("SUB %s 1\r\n", spec) }
+func (s *sink) subscribe(spec string) {
+	s.subject, _, _ = strings.Cut(spec, " ")
+	s.say("SUB %s 1\r\n", spec)
+}
 
 // TestPublishAllocatesNothing pins the hot path: whatever a message costs, it is no
 // garbage.

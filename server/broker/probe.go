@@ -35,6 +35,11 @@ func (p *publisher) gone() int {
 			n++
 		}
 	}
+	for k := range p.sinks { //lockstep:ordered a sum
+		if k.ended.Load() {
+			n++
+		}
+	}
 	for _, m := range p.routes.entries { //lockstep:ordered a sum
 		n += m.gone()
 	}

@@ -24,6 +24,7 @@ type publisher struct {
 	staged  int  // bytes in touched stages
 	lent    bool // some stage refers to the read buffer
 	stages  map[*Client]*stage
+	recent  *stage // that stageFor gave last
 	sinks   map[*Sink]*stage
 	stall   *Client // the receiver that this batch must wait for
 	crowded *Sink   // the sink that this batch must wait for
@@ -62,6 +63,7 @@ func (p *publisher) letGo() {
 // that have gone are not kept.
 func (p *publisher) forgetStages() {
 	clear(p.stages)
+	p.recent = nil
 	clear(p.sinks)
 	p.forgetRoutes()
 }

@@ -26,11 +26,11 @@ func (p *publisher) info() *account.ClientInfo {
 		}
 		return p.about
 	}
-	if id, rtt := c.ident.Load(), c.rtt.Load(); c.told == nil || c.toldOf != id || int64(c.told.RTT) != rtt {
+	if id, rtt := c.ident.Load(), c.rtt.Load(); c.lastInfo == nil || c.lastInfoOf != id || int64(c.lastInfo.RTT) != rtt {
 		now := c.Info()
-		c.told, c.toldOf = &now, id
+		c.lastInfo, c.lastInfoOf = &now, id
 	}
-	return c.told
+	return c.lastInfo
 }
 
 // describe fills in what may be told of the publisher beside its account.

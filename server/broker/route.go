@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"encoding/binary"
+
 	"github.com/lockstepmq/lockstep/server/account"
 	"github.com/lockstepmq/lockstep/server/subject"
 )
@@ -112,13 +114,20 @@ func (p *publisher) admit(acc *account.Account, subj []byte) *matched {
 	return m
 }
 
-// hashSubject is FNV-1a, never 0.
+// hashSubject mixes eight bytes at a time; it is never 0. Who makes subjects collide makes
+// himself uncached.
 func hashSubject(s []byte) uint32 {
-	h := uint32(2166136261)
-	for _, b := range s {
-		h = (h ^ uint32(b)) * 16777619
+	const k = 0x9e3779b97f4a7c15
+	h := uint64(len(s)) * k
+	for len(s) >= 8 {
+		h = (h ^ binary.LittleEndian.Uint64(s)) * k
+		h ^= h >> 32
+		s = s[8:]
 	}
-	return h | 1
+	for _, b := range s {
+		h = (h ^ uint64(b)) * k
+	}
+	return uint32(h>>32) | 1
 }
 
 // resolve asks the index and looks the receivers up.
@@ -152,14 +161,18 @@ func (p *publisher) target(sub *account.Subscription) target {
 
 // stageFor finds or makes this publisher's stage of a receiver.
 func (p *publisher) stageFor(to *Client) *stage {
-	if s := p.stages[to]; s != nil {
+	if s := p.recent; s != nil && s.to == to {
 		return s
 	}
-	if p.stages == nil {
-		p.stages = make(map[*Client]*stage)
+	s := p.stages[to]
+	if s == nil {
+		if p.stages == nil {
+			p.stages = make(map[*Client]*stage)
+		}
+		s = &stage{to: to}
+		p.stages[to] = s
 	}
-	s := &stage{to: to}
-	p.stages[to] = s
+	p.recent = s
 	return s
 }
 

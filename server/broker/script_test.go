@@ -35,6 +35,7 @@ var rewrite = flag.Bool("rewrite", false, "accept what the scripts print now")
 type script struct {
 	t       *testing.T
 	sim     *clock.Sim
+	clock   clock.Clock // the server's
 	net     *netsim.Sim
 	broker  *broker.Broker
 	log     *logging.Switch
@@ -62,7 +63,7 @@ func newScript(t *testing.T, text string) *script {
 		Clock: c, Log: s.log, Options: o, Identity: broker.Identity{ServerID: "NSCRIPT", ServerName: "script"},
 	})
 	require.NoError(t, err)
-	s.broker = b
+	s.broker, s.clock = b, c
 	_, err = s.net.Host("server").Listen(c.NewStrand("listen"), "server:4222", b.Accept)
 	require.NoError(t, err)
 	return s

@@ -68,7 +68,7 @@ func (s *Sender) Flush() {
 	p.countHits()
 	p.countOut()
 	p.crowded = nil // nobody can be made to wait
-	if held := len(p.stages) > 0; held != s.holds.Load() {
+	if held := len(p.stages)+len(p.sinks) > 0; held != s.holds.Load() {
 		s.holds.Store(held)
 	}
 }
@@ -85,7 +85,7 @@ func (s *Sender) Close() {
 	s.pub.b.senders.remove(s)
 	s.pub.discard()
 	s.pub.forgetStages()
-	s.pub.stages, s.pub.sinks = nil, nil
+	s.pub.stages, s.pub.sinks, s.pub.routes = nil, nil, routeCache{}
 }
 
 // letGo drops what the sender keeps of receivers that have gone.
@@ -94,7 +94,7 @@ func (s *Sender) letGo() {
 		return
 	}
 	s.pub.letGo()
-	s.holds.Store(len(s.pub.stages) > 0)
+	s.holds.Store(len(s.pub.stages)+len(s.pub.sinks) > 0)
 }
 
 // senders are the server's own publishers. They have no timer of their own, so they are told

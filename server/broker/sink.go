@@ -42,6 +42,7 @@ type Sink struct {
 	take    func([]*Batch)
 
 	bytes, msgs atomic.Int64 // handed over and not drained
+	ended       atomic.Bool  // closed, for publishers that keep a stage of it
 
 	mu      sync.Mutex // held across no call out
 	subs    map[*account.Subscription]*account.Account
@@ -102,6 +103,8 @@ func (k *Sink) Unsubscribe(sub *account.Subscription) {
 
 // Close ends all subscriptions. Batches that wait are still drained.
 func (k *Sink) Close() {
+	k.ended.Store(true)
+	k.b.senders.receiverGone()
 	k.mu.Lock()
 	k.closed = true
 	subs := make([]*account.Subscription, 0, len(k.subs))

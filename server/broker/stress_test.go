@@ -39,6 +39,7 @@ type stress struct {
 	t      *testing.T
 	broker *broker.Broker
 	strand clock.Strand
+	clock  clock.Clock
 	addr   string
 }
 
@@ -54,7 +55,7 @@ func newStress(t *testing.T) *stress {
 	c, n := clock.NewReal(), netsim.NewReal()
 	b, err := broker.New(broker.Config{Clock: c, Log: logging.NewSwitch(), Options: stressOptions(t, stressConf[0])})
 	require.NoError(t, err)
-	s := &stress{t: t, broker: b, strand: c.NewStrand("stress")}
+	s := &stress{t: t, broker: b, clock: c, strand: c.NewStrand("stress")}
 	l, err := n.Listen(s.strand, "127.0.0.1:0", b.Accept)
 	require.NoError(t, err)
 	t.Cleanup(l.Close)
@@ -197,4 +198,97 @@ func TestUnreadAnswers(t *testing.T) {
 	require.NotErrorIs(t, err, io.EOF)
 	require.Eventually(t, func() bool { return len(s.broker.Closed()) == 1 }, 10*time.Second, 5*time.Millisecond)
 	require.Equal(t, broker.SlowConsumerPendingBytes, s.broker.Closed()[0].Reason)
+}
+
+// TestServicesAtOnce lets connections publish into one sink at the same time, under a credit
+// that makes them wait, while it answers each, and reloads and departures go on: everything
+// comes, once and in order, and is answered once.
+func TestServicesAtOnce(t *testing.T) {
+	const publishers, rounds, each = 6, 60, 40
+	s := newStress(t)
+	acc := s.broker.LookupAccount("B")
+	strand := s.clock.NewStrand("service")
+	send := s.broker.NewSender(strand, acc, "service")
+	next := map[string]int{}
+	total := 0
+	k := s.broker.NewSink(strand, broker.SinkOptions{Credit: 8 << 10, WithInfo: true}, func(batches []*broker.Batch) {
+		for _, b := range batches {
+			if b.Info.Account != "B" || b.FromAccount != acc {
+				t.Errorf("from account %s, %s", b.Info.Account, b.FromAccount)
+			}
+			for i := range b.Messages {
+				m := &b.Messages[i]
+				if want := next[string(m.Subject)]; string(m.Data) != fmt.Sprint(want) {
+					t.Errorf("%s: %s after %d", m.Subject, m.Data, want-1)
+				}
+				next[string(m.Subject)]++
+				total++
+				send.Publish(m.Reply, nil, nil, m.Data)
+			}
+			b.Release()
+		}
+		send.Flush()
+	})
+	_, err := k.Subscribe(acc, "api.*", "")
+	require.NoError(t, err)
+	var work sync.WaitGroup
+	for p := range publishers {
+		work.Go(func() {
+			conn, r := s.dial("b")
+			defer conn.Close()
+			fmt.Fprintf(conn, "SUB in.%d.* 1\r\n", p)
+			answers := 0
+			for i := range rounds {
+				var text []byte
+				for j := range each {
+					n := fmt.Sprint(i*each + j)
+					text = fmt.Appendf(text, "PUB api.%d in.%d.%s %d\r\n%s\r\n", p, p, n, len(n), n)
+				}
+				_, _ = conn.Write(text)
+				answers += s.sync(conn, r)
+			}
+			for answers < rounds*each {
+				line, err := r.ReadSlice('\n')
+				if err != nil {
+					t.Errorf("after %d answers: %v", answers, err)
+					return
+				}
+				if bytes.HasPrefix(line, []byte("MSG ")) {
+					answers++
+				}
+			}
+			if n := s.sync(conn, r); n > 0 {
+				t.Errorf("%d answers too many", n)
+			}
+		})
+	}
+	work.Go(func() {
+		for i := range 20 {
+			if err := s.broker.Reload(stressOptions(t, stressConf[(i+1)%2])); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	work.Go(func() {
+		for range 50 {
+			other, err := k.Subscribe(acc, "foo.*", "_sys_")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			stop := s.broker.WatchInterest(acc, "in.1.x", strand, func() {})
+			s.broker.Interested(acc, "in.1.x", "")
+			k.Unsubscribe(other)
+			stop()
+		}
+	})
+	work.Wait()
+	done := make(chan struct{})
+	strand.Post(func() { close(done) })
+	<-done
+	require.Equal(t, publishers*rounds*each, total)
+	msgs, size := k.Waiting()
+	require.Zero(t, msgs+size)
+	require.Zero(t, acc.Watches())
+	k.Close()
 }

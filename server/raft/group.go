@@ -70,11 +70,17 @@ func (g *Group) attach() error {
 	if g.opts.Memory {
 		return nil
 	}
-	log, found, err := g.host.log.Attach(wal.ID(g.opts.ID), g.strand, g.opts.Seal, logOwner{g})
+	id, log := wal.ID(g.opts.ID), g.host.log
+	if g.opts.Fresh {
+		handle, err := log.Create(id, g.strand, g.opts.Seal, logOwner{g})
+		g.log = handle
+		return err
+	}
+	handle, found, err := log.Attach(id, g.strand, g.opts.Seal, logOwner{g})
 	if err != nil {
 		return err
 	}
-	g.log, g.found = log, found
+	g.log, g.found = handle, found
 	g.applied = found.StateIndex
 	for i := range found.Entries {
 		g.queue.push(item{payload: found.Entries[i].Payload, replay: true})

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/lockstepmq/lockstep/clock"
+	"github.com/lockstepmq/lockstep/storage"
 	"github.com/lockstepmq/lockstep/storage/wal"
 )
 
@@ -20,6 +21,8 @@ var (
 	ErrOpen = errors.New("group is open already")
 	// ErrNoLog: the host has no log, so it takes memory groups only.
 	ErrNoLog = errors.New("the host has no log: it takes memory groups only")
+	// ErrFull: the disk is full. It passes when there is space again.
+	ErrFull = storage.ErrFull
 	// ErrDamaged: the log lost records of the group to damage of the disk.
 	ErrDamaged = wal.ErrDamaged
 )

@@ -81,6 +81,9 @@ type Options struct {
 	Machine Machine
 	// Memory keeps the log in memory only: after a restart the group is gone.
 	Memory bool
+	// Fresh tells that the group is being created, so that the log never had anything of it. Without
+	// it, a group of which a damaged log has nothing counts as lost.
+	Fresh bool
 	// Seal encrypts what the log holds of the group; nil leaves it plain.
 	Seal wal.Sealer
 }

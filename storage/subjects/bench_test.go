@@ -58,6 +58,11 @@ func loaded(all [][]byte) *Map {
 func probes(all [][]byte) [][]byte {
 	out := slices.Clone(all)
 	rand.New(rand.NewPCG(3, 4)).Shuffle(len(out), func(i, j int) { out[i], out[j] = out[j], out[i] })
+	return together(out)
+}
+
+// together moves them to one piece of memory.
+func together(out [][]byte) [][]byte {
 	together := bytes.Join(out, nil)
 	for i, s := range out {
 		out[i], together = together[:len(s):len(s)], together[len(s):]
@@ -95,16 +100,25 @@ func BenchmarkFind(b *testing.B) {
 
 // BenchmarkInsert tells the time and memory of one subject of many.
 func BenchmarkInsert(b *testing.B) {
-	for _, order := range []string{"random", "ascending"} {
+	for _, order := range []string{"random", "ascending", "random-bulk", "ascending-bulk"} {
 		b.Run("order="+order, func(b *testing.B) {
+			order, bulk := strings.CutSuffix(order, "-bulk")
 			each(b, sizes, func(b *testing.B, all [][]byte) {
 				if order == "ascending" {
 					all = slices.Clone(all)
 					slices.SortFunc(all, func(a, b []byte) int { return strings.Compare(asText(a), asText(b)) })
 				}
+				all = together(all)
 				var m *Map
+				ids := make([]uint32, 0, len(all))
 				for b.Loop() {
-					m = loaded(all)
+					if !bulk {
+						m = loaded(all)
+						continue
+					}
+					m = Seeded(1)
+					m.Grow(len(all))
+					m.InsertAll(ids, all)
 				}
 				n := float64(len(all))
 				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/n, "ns/subject")

@@ -10,7 +10,10 @@ import (
 // longer than [SubjectMax] or has an empty token is refused with (None, false), and so is one
 // for which the map has no room (it holds 8 GiB). Nothing is kept of subject.
 func (m *Map) Insert(subject []byte) (id uint32, isNew bool) {
-	h := hashOf(m.seed, subject)
+	return m.insert(hashOf(m.seed, subject), subject, nil)
+}
+
+func (m *Map) insert(h uint64, subject []byte, t *trail) (id uint32, isNew bool) {
 	if leaf := m.lookup(h, subject); leaf != 0 {
 		return node(m.at(leaf)).id(), false
 	}
@@ -18,7 +21,7 @@ func (m *Map) Insert(subject []byte) (id uint32, isNew bool) {
 		return None, false
 	}
 	leaf, id := m.newLeaf(subject)
-	m.hang(leaf, subject)
+	m.hang(leaf, subject, t)
 	m.register(h, leaf)
 	return id, true
 }
@@ -48,10 +51,12 @@ func (m *Map) newLeaf(subject []byte) (leaf, id uint32) {
 	return leaf, id
 }
 
-// hang puts a leaf into the tree.
-func (m *Map) hang(leaf uint32, rest []byte) {
-	slot, depth := uint32(rootSlot), 0
+// hang puts a leaf into the tree. A trail, if there is one, shortens the way.
+func (m *Map) hang(leaf uint32, subject []byte, t *trail) {
+	at := t.start()
+	slot, depth, rest := at.slot, at.depth, subject[at.depth:]
 	for {
+		t.note(slot, depth)
 		ref := m.word(slot)
 		if ref == 0 {
 			m.setWord(slot, leaf)

@@ -34,7 +34,10 @@ type Map struct {
 	freeID   uint32   // the first free id, or idNoNext
 	len      int
 	walks    int       // under way: the map must not change
+	visits   int       // records that walks have looked at
 	unneeded []*walker // walkers to be used again
+	steps    []step    // memory of InsertAll
+	warmed   uint64    // of no meaning: what was read ahead must not seem useless
 }
 
 // New is [Seeded] with a seed that everybody knows: for subjects that no stranger chooses.

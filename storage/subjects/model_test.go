@@ -1,6 +1,7 @@
 package subjects
 
 import (
+	"bytes"
 	"fmt"
 	"slices"
 	"sort"
@@ -126,6 +127,21 @@ func property(t *rapid.T) {
 			for _, s := range rapid.SliceOfN(all, 1, 40).Draw(t, "subjects") {
 				insert(s)
 			}
+		},
+		"insert all": func(t *rapid.T) {
+			var texts [][]byte
+			var ids []uint32
+			for _, s := range rapid.SliceOfN(rapid.OneOf(all, known), 1, 80).Draw(t, "subjects") {
+				texts = append(texts, []byte(s))
+			}
+			if rapid.Bool().Draw(t, "ascending") {
+				slices.SortFunc(texts, bytes.Compare)
+			}
+			for _, s := range texts {
+				id, _ := want.insert(string(s))
+				ids = append(ids, id)
+			}
+			require.Equal(t, ids, m.InsertAll(nil, texts))
 		},
 		"insert one":   func(t *rapid.T) { insert(all.Draw(t, "subject")) },
 		"insert known": func(t *rapid.T) { insert(known.Draw(t, "subject")) },

@@ -10,9 +10,9 @@ import "math/bits"
 const (
 	groupSlots     = 12
 	tableGroupsMax = 64
-	// depthMax bounds the directory: tables that hashes of that many equal bits fill
-	// are doubled instead.
-	depthMax = 24
+	// entrySubjectsMin is how many subjects there must be for each entry of the directory before that
+	// grows. There are some hundreds, unless hashes collide; then the table is doubled.
+	entrySubjectsMin = 32
 )
 
 // Tags in a group: what is there, and otherwise 8 bits of the hash.
@@ -64,7 +64,7 @@ func (x *index) presize(n int) {
 	if n <= perTable {
 		return
 	}
-	x.depth = uint8(min(bits.Len(uint((n-1)/perTable)), depthMax))
+	x.depth = uint8(bits.Len(uint((n - 1) / perTable)))
 	x.dir = make([]*table, 1<<x.depth)
 	for i := range x.dir {
 		x.dir[i] = newTable(tableGroupsMax, x.depth)
@@ -208,7 +208,7 @@ func (m *Map) widen(t *table, h uint64) {
 	groups := len(t.groups)
 	switch {
 	case t.used <= roomOf(groups)/2: // it is full of what is gone
-	case groups < tableGroupsMax || t.depth == depthMax:
+	case groups < tableGroupsMax, t.depth == m.depth && m.len < entrySubjectsMin<<m.depth:
 		groups *= 2
 	default:
 		m.splitTable(t, h)
@@ -229,7 +229,7 @@ func (m *Map) splitTable(t *table, h uint64) {
 		m.dir, m.depth = dir, m.depth+1
 	}
 	depth := t.depth + 1
-	low, high := newTable(tableGroupsMax, depth), newTable(tableGroupsMax, depth)
+	low, high := newTable(len(t.groups), depth), newTable(len(t.groups), depth)
 	t.each(func(leaf uint32) {
 		h := hashOf(m.seed, m.leafText(leaf))
 		if h>>(64-depth)&1 == 0 {

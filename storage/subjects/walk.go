@@ -85,6 +85,7 @@ func (w *walker) give(leaf node) bool {
 // all visits everything in a record's branch from start on, of which the prefix of the records
 // above is taken off. That prefix has depth bytes. It tells whether to go on.
 func (w *walker) all(ref uint32, depth int, start []byte) bool {
+	w.m.visits++
 	p := node(w.m.at(ref))
 	if len(start) > 0 {
 		before, rest := below(p.told(depth), start)
@@ -115,6 +116,7 @@ func (w *walker) all(ref uint32, depth int, start []byte) bool {
 
 // some is all for the patterns in live from number from on.
 func (w *walker) some(ref uint32, depth int, start []byte, from int) bool {
+	w.m.visits++
 	p := node(w.m.at(ref))
 	told, to := p.told(depth), len(w.live)
 	for _, op := range w.live[from:to] {

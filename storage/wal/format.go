@@ -58,8 +58,13 @@ const (
 	kindDrop
 	// kindTrim: segments below index are not needed. It is of no group.
 	kindTrim
+	// kindCensus: the groups that live. It is of no group.
+	kindCensus
 	kindEnd
 )
+
+// ofLog tells whether chunks of the kind are of no group.
+func (k chunkKind) ofLog() bool { return k == kindTrim || k == kindCensus }
 
 // Flags.
 const (
@@ -77,6 +82,7 @@ var (
 	errMissing  = errors.New("the file is missing")
 	errRead     = errors.New("it cannot be read")
 	errGap      = errors.New("entries are missing")
+	errRecorded = errors.New("an earlier recovery found damage, and said so here")
 	errSealed   = errors.New("the records cannot be decrypted")
 )
 
@@ -87,6 +93,12 @@ func seed(id uint64) uint32 { return uint32(id) ^ uint32(id>>32) }
 
 // chunkSeed binds chunk headers to their batch.
 func chunkSeed(id, number uint64) uint32 { return seed(id) ^ uint32(number) ^ 0x9e3779b9 }
+
+// sumOf is the checksum of records with the padding that follows them.
+func sumOf(records []byte) uint32 {
+	var zeros [8]byte
+	return crc32.Update(crc32.Checksum(records, castagnoli), castagnoli, zeros[:padded(len(records))-len(records)])
+}
 
 func padded(n int) int { return (n + 7) &^ 7 }
 
@@ -261,6 +273,8 @@ func (h *chunkHeader) sane() bool {
 			(h.flags&flagSealed != 0 || uint64(h.count)*entryHeaderLen <= uint64(h.length))
 	case kindPart:
 		return h.from < h.to && h.to <= partsMax
+	case kindCensus:
+		return h.flags == 0 && uint64(h.count)*censusLen == uint64(h.length)
 	}
 	return h.length == 0
 }

@@ -43,6 +43,8 @@ type Report struct {
 	Torn *Torn
 	// Damage is what was durable and cannot be read. The files stay as they are.
 	Damage []Damage
+	// Kept are damaged segments that belong to the log no more.
+	Kept []string
 	// Foreign are names in the directory that the log does not know.
 	Foreign []string
 }
@@ -114,6 +116,7 @@ type found struct {
 
 	firstNth uint64 // of the group's chunks, of those that are there
 	losses   int    // that recovery had met at its last chunk
+	want     *want  // what the last census says; nil when all of it was seen
 }
 
 // prune lets go of what a newer checkpoint made unneeded.

@@ -31,7 +31,7 @@ type Group struct {
 	flushed uint64 // index
 	cuts    []cut  // truncations that are not answered
 	cutNext uint64
-	touched bool   // Flushed is to be called
+	touched bool // Flushed is to be called
 	fenced  bool
 	closed  bool
 	damage  error

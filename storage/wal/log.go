@@ -28,6 +28,7 @@ type Log struct {
 
 	segments []*segment // ascending; the last is the head
 	bytes    int64      // of all segments
+	bases    int64      // of it, what segments begin with
 	file     storage.File
 	durable  int64  // of the head: everything before is
 	previous uint32 // checksum of the last batch
@@ -35,6 +36,7 @@ type Log struct {
 	undo     undo
 	live     int64  // bytes that groups need, roughly
 	oldest   uint64 // segment that is needed, as the log says
+	unknown  bool   // damage may have hit groups of which nothing was found
 
 	gathered []*chunk // for the next batches
 	flying   []*chunk // written, not answered
@@ -102,19 +104,34 @@ func segmentFile(number uint64) string { return fmt.Sprintf("%016x%s", number, s
 
 const (
 	segmentSuffix = ".wal"
+	damagedSuffix = segmentSuffix + ".damaged"
 	newName       = "new"
 	identityName  = "identity"
 )
 
+// Create makes a handle for a group that the log never had anything of: its strand is s from now
+// on. It may be called from any strand.
+func (l *Log) Create(id ID, s clock.Strand, seal Sealer, o Owner) (*Group, error) {
+	g, _, err := l.attach(id, s, seal, o, true)
+	return g, err
+}
+
 // Attach makes a handle for a group, and tells what recovery found of it: its strand is s from now
-// on. An ID that the log does not know is a new group. It may be called from any strand.
+// on. An ID that the log does not know is a new group, unless damage may have taken all that the log
+// had of it. It may be called from any strand.
 func (l *Log) Attach(id ID, s clock.Strand, seal Sealer, o Owner) (*Group, *Found, error) {
+	return l.attach(id, s, seal, o, false)
+}
+
+func (l *Log) attach(id ID, s clock.Strand, seal Sealer, o Owner, fresh bool) (*Group, *Found, error) {
 	l.mu.Lock()
 	st := l.groups[id]
 	var err error
 	switch {
 	case l.closed:
 		err = ErrClosed
+	case st != nil && fresh:
+		err = storage.ErrExist
 	case st != nil && st.used:
 		err = errAttached
 	}
@@ -122,6 +139,7 @@ func (l *Log) Attach(id ID, s clock.Strand, seal Sealer, o Owner) (*Group, *Foun
 		l.mu.Unlock()
 		return nil, nil, fmt.Errorf("log %q: attach %v: %w", l.cfg.Dir, id, err)
 	}
+	lost := st == nil && l.unknown && !fresh
 	if st == nil {
 		st = &groupState{id: id}
 		l.groups[id] = st
@@ -150,6 +168,10 @@ func (l *Log) Attach(id ID, s clock.Strand, seal Sealer, o Owner) (*Group, *Foun
 			g.noteTerm(f.Entries[i].Index, f.Entries[i].Term)
 			g.last, g.flushed = f.Entries[i].Index, f.Entries[i].Index
 		}
+		g.damage = f.Damage
+	}
+	if lost {
+		f.Damage = fmt.Errorf("log %q: %v: %w: nothing is found of it, and it may have been lost", l.cfg.Dir, id, ErrDamaged)
 		g.damage = f.Damage
 	}
 	return g, f, nil
@@ -281,7 +303,7 @@ func (l *Log) lazyDue() {
 
 // writeNext writes a batch, in a new segment when the head is long enough.
 func (l *Log) writeNext() {
-	if l.head().size >= l.cfg.SegmentBytes {
+	if head := l.head(); head.size >= l.cfg.SegmentBytes && head.size > head.base {
 		l.startRoll()
 		return
 	}

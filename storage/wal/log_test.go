@@ -129,6 +129,12 @@ func (w *world) scenario() {
 		if i == 10 {
 			c.do(func() { c.checkpoint(1, nil) })
 		}
+		if i == 13 {
+			b.do(func() { b.checkpoint(b.m.flushed, []byte("b")) })
+		}
+		if i == 16 {
+			a.do(func() { a.checkpoint(a.m.flushed, []byte("a")) })
+		}
 		for range 8 + i {
 			w.sim.Step()
 		}
@@ -155,13 +161,14 @@ func (w *world) crashAt(n uint64, stage storage.CrashStage, power bool) {
 // appending, rolling, checkpoints and reclamation, and of the recoveries that follow.
 func TestLogCrashAtEveryOperation(t *testing.T) {
 	whole := newWorld(t, 1)
-	whole.cfg.SegmentBytes, whole.cfg.LogBytesMax = 1<<10, 4<<10
+	whole.cfg.SegmentBytes, whole.cfg.LogBytesMax = 1<<10, 2<<10
 	whole.scenario()
 	total := whole.disk.Ops()
 	require.Greater(t, total, uint64(60))
 	m := whole.log.Metrics()
 	require.Greater(t, m.Rolls, uint64(2))
 	require.Greater(t, m.Trims, uint64(0))
+	require.Greater(t, m.Carried, uint64(0))
 
 	seeds := uint64(4)
 	for seed := range seeds {
@@ -177,7 +184,7 @@ func TestLogCrashAtEveryOperation(t *testing.T) {
 
 func crashThenRecover(t *testing.T, seed, n uint64, stage storage.CrashStage, power bool) {
 	w := newWorld(t, seed)
-	w.cfg.SegmentBytes, w.cfg.LogBytesMax = 1<<10, 4<<10
+	w.cfg.SegmentBytes, w.cfg.LogBytesMax = 1<<10, 2<<10
 	w.crashAt(n, stage, power)
 	w.scenario()
 	// Recovery is cut short at each of its operations in turn, by either crash.

@@ -3,6 +3,7 @@ package wal
 import (
 	"hash/crc32"
 	"path"
+	"slices"
 
 	"github.com/lockstepmq/lockstep/storage"
 )
@@ -61,56 +62,88 @@ func (p *repeat) end() {
 	p.previous = p.h.sum
 }
 
+// newRepeat begins the content of a segment with its header.
+func newRepeat(log uint64, seg *segment, h *fileHeader) *repeat {
+	p := &repeat{log: log, seg: seg, number: h.first}
+	p.content, p.previous = h.encode()
+	seg.sum = p.previous
+	return p
+}
+
+// census adds a batch with a census.
+func (p *repeat) census(groups []*groupState, unknown bool) {
+	p.begin()
+	h, records := census(groups, unknown)
+	p.add(&h, records)
+	p.end()
+}
+
 // finish takes in the last segment, and makes the one to write to.
 func (r *recovery) finish(s *scan) {
 	r.report.Torn = s.torn
 	r.report.Clean = s.closed && s.torn == nil
 	joined := max(s.durable, fileHeaderLen)
-	stay, spoiled := 0, len(s.regions) > 0 || !s.headerOK
+	stay := 0
 	for stay < len(s.batches) && s.batches[stay].offset < joined {
 		stay++
 	}
-	for i := range s.batches {
-		spoiled = spoiled || !s.batches[i].intact
+	r.peekTrims(s)
+	h, replaces := r.nextHeader(s, stay, joined)
+	into := newRepeat(r.l.id, &segment{number: h.segment}, &h)
+	s.seg.size = joined
+	if replaces {
+		r.takeIn(s, 0, stay, into)
+	} else {
+		r.takeIn(s, 0, stay, nil)
 	}
-	h := fileHeader{log: r.l.id, segment: s.seg.number + 1, first: s.number, joined: joined, previous: s.seg.sum}
+	r.takeIn(s, stay, len(s.batches), into)
+	r.judge()
+	into.census(r.order, r.unknown)
+	r.l.make(segmentFile(h.segment), into.content, func(f storage.File, err error) {
+		if err != nil {
+			r.fail(err)
+			return
+		}
+		r.opened(f, into, replaces)
+	})
+}
+
+// nextHeader is the header of the segment to write to. It takes the place of the last one when
+// that one is sound and no group has anything in the batches that stay.
+func (r *recovery) nextHeader(s *scan, stay int, joined int64) (h fileHeader, replaces bool) {
+	sound := s.headerOK && len(s.regions) == 0
+	for i := range s.batches {
+		sound = sound && s.batches[i].intact && (i >= stay || !r.ofGroups(s, &s.batches[i]))
+	}
+	if sound {
+		h = s.header
+		h.oldest = max(h.oldest, r.oldest)
+		return h, true
+	}
+	h = fileHeader{
+		log: r.l.id, segment: s.seg.number + 1, first: s.number, joined: joined, previous: s.seg.sum, oldest: r.oldest,
+	}
 	if stay > 0 {
 		h.previous = s.batches[stay-1].sum
 	}
 	if stay < len(s.batches) {
 		h.first = s.batches[stay].number
 	}
-	replaces := stay == 0 && !spoiled
-	if replaces {
-		h = s.header
-	}
-	head := &segment{number: h.segment}
-	into := &repeat{log: r.l.id, seg: head, content: make([]byte, fileHeaderLen), number: h.first}
-	s.seg.size = joined
-	r.takeIn(s, 0, stay, nil)
-	// Chunks of the new segment come next, but its header, which the first batch names, waits for
-	// what they say about old segments.
-	r.peekTrims(s, stay)
-	h.oldest = max(r.oldest, h.oldest)
-	header, sum := h.encode()
-	copy(into.content, header)
-	into.previous, head.sum = sum, sum
-	r.takeIn(s, stay, len(s.batches), into)
-	r.judge()
-	head.size = int64(len(into.content))
-	r.l.make(segmentFile(head.number), into.content, func(f storage.File, err error) {
-		if err != nil {
-			r.fail(err)
-			return
-		}
-		r.opened(head, f, into, replaces)
-	})
+	return h, false
 }
 
-// peekTrims looks for what the log says about old segments.
-func (r *recovery) peekTrims(s *scan, from int) {
-	for i := range s.batches[from:] {
-		b := &s.batches[from+i]
+// ofGroups tells whether a batch holds anything of a group.
+func (r *recovery) ofGroups(s *scan, b *scanned) (found bool) {
+	eachChunk(s.body(&b.batchHeader), &b.batchHeader, r.l.id, func(c *chunkHeader, _ int, _ []byte, _ bool) {
+		found = found || !c.kind.ofLog()
+	})
+	return found
+}
+
+// peekTrims looks for what the last segment says about old ones, which the new header repeats.
+func (r *recovery) peekTrims(s *scan) {
+	for i := range s.batches {
+		b := &s.batches[i]
 		eachChunk(s.body(&b.batchHeader), &b.batchHeader, r.l.id, func(c *chunkHeader, _ int, _ []byte, sound bool) {
 			if sound && c.kind == kindTrim {
 				r.oldest = max(r.oldest, c.index)
@@ -120,17 +153,17 @@ func (r *recovery) peekTrims(s *scan, from int) {
 }
 
 // opened hands the log over.
-func (r *recovery) opened(head *segment, f storage.File, into *repeat, replaces bool) {
+func (r *recovery) opened(f storage.File, into *repeat, replaces bool) {
 	l := r.l
 	for _, s := range r.scans {
+		s.seg.spoilt = slices.ContainsFunc(r.lost, func(o *loss) bool { return o.File == s.name && o.Bytes > 0 })
 		if !s.last || !replaces {
 			l.segments = append(l.segments, s.seg)
 			l.bytes += s.seg.size
 		}
 	}
-	l.segments = append(l.segments, head)
-	l.bytes += head.size
-	l.file, l.durable, l.previous, l.number, l.oldest = f, head.size, into.previous, into.number, r.oldest
+	l.adopt(into, f)
+	l.oldest, l.unknown = max(r.oldest, 1), r.unknown
 	for _, st := range r.order {
 		if !st.dropped {
 			l.groups[st.id] = st
@@ -139,7 +172,9 @@ func (r *recovery) opened(head *segment, f storage.File, into *repeat, replaces 
 		}
 	}
 	for _, o := range r.lost {
-		r.report.Damage = append(r.report.Damage, o.Damage)
+		if o.Err != errRecorded || len(o.Groups) > 0 { // else those who were concerned are gone
+			r.report.Damage = append(r.report.Damage, o.Damage)
+		}
 	}
 	l.countSize()
 	r.done(l, &r.report, nil)
@@ -152,18 +187,18 @@ func (r *recovery) create() {
 	r.report = Report{Created: true, Clean: true, Foreign: r.report.Foreign}
 	l.id = l.strand.Rand("storage.wal.id").Uint64()
 	h := fileHeader{log: l.id, segment: 1, first: 1, oldest: 1}
-	header, sum := h.encode()
+	into := newRepeat(l.id, &segment{number: 1}, &h)
 	l.fs.SyncDir(l.strand, path.Dir(l.cfg.Dir), func(err error) {
 		if err != nil {
 			r.fail(err)
 			return
 		}
-		l.make(segmentFile(1), header, func(f storage.File, err error) {
+		l.make(segmentFile(1), into.content, func(f storage.File, err error) {
 			if err != nil {
 				r.fail(err)
 				return
 			}
-			l.adopt(&segment{number: 1, size: fileHeaderLen, sum: sum}, f)
+			l.adopt(into, f)
 			l.oldest = 1
 			l.make(identityName, encodeIdentity(l.id, l.cfg.Identity), r.created)
 		})

@@ -3,6 +3,7 @@ package wal
 import (
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/lockstepmq/lockstep/storage"
 )
@@ -35,7 +36,8 @@ func (l *Log) reclaim() {
 		l.startTrim()
 		return
 	}
-	bound := max(l.cfg.LogBytesMax, 2*l.live)
+	// What lives is copied at most once for as much that is new.
+	bound := max(l.cfg.LogBytesMax, 3*l.live+l.bases)
 	oldest := l.segments[0]
 	if !oldest.asked && (l.bytes > bound/2 || len(l.segments) > segmentsMax/2) {
 		oldest.asked = true
@@ -91,13 +93,19 @@ func (l *Log) trimNext() {
 		l.reclaim()
 		return
 	}
-	l.fs.Remove(l.strand, l.segmentName(oldest.number), func(err error) {
+	removed := func(err error) {
 		if err != nil && !errors.Is(err, storage.ErrNotExist) {
 			l.trim.busy = false // tried again after the next batch
 			return
 		}
 		l.fs.SyncDir(l.strand, l.cfg.Dir, l.trimmed)
-	})
+	}
+	name := l.segmentName(oldest.number)
+	if oldest.spoilt {
+		l.fs.Rename(l.strand, name, strings.TrimSuffix(name, segmentSuffix)+damagedSuffix, removed)
+		return
+	}
+	l.fs.Remove(l.strand, name, removed)
 }
 
 func (l *Log) trimmed(err error) {
@@ -106,6 +114,7 @@ func (l *Log) trimmed(err error) {
 		return
 	}
 	l.bytes -= l.segments[0].size
+	l.bases -= l.segments[0].base
 	l.segments = l.segments[1:]
 	l.metrics.trims.Add(1)
 	l.countSize()
@@ -132,6 +141,8 @@ type carrier struct {
 	reading bool
 	running bool // step is on the stack
 	stopped bool
+	// searching: the next batch is looked for behind damage.
+	searching bool
 }
 
 func (l *Log) startCarry(seg *segment) {
@@ -140,7 +151,7 @@ func (l *Log) startCarry(seg *segment) {
 	l.fs.Open(l.strand, l.segmentName(seg.number), storage.ReadOnly, func(f storage.File, err error) {
 		c.reading = false
 		if err != nil {
-			c.damaged(err)
+			c.broken(err)
 			return
 		}
 		if c.stopped {
@@ -167,6 +178,9 @@ func (c *carrier) step() {
 	c.running = true
 	defer func() { c.running = false }()
 	for !c.stopped && !c.reading && c.flying < carryWindow {
+		if c.seg.size-c.pos < batchHeaderLen {
+			c.pos = c.seg.size
+		}
 		if c.pos >= c.seg.size {
 			if c.flying == 0 {
 				c.end(c.seg.refs > 0)
@@ -177,24 +191,34 @@ func (c *carrier) step() {
 			return
 		}
 		h, ok := parseBatchHeader(c.buf, c.l.id)
-		if !ok || h.segment != c.seg.number || h.offset != c.pos {
+		if !ok || h.segment != c.seg.number || h.offset != c.pos || h.offset+h.size() > c.seg.size {
 			c.damaged(errHeader)
-			return
+			c.skip(8)
+			continue
 		}
 		if !c.ensure(h.size()) {
 			return
 		}
-		body := c.buf[batchHeaderLen:h.size()]
-		if !h.intact(body, c.l.id) {
-			c.damaged(errChecksum)
-			return
-		}
-		eachChunk(body, &h, c.l.id, func(ch *chunkHeader, at int, records []byte, _ bool) {
+		c.searching = false
+		bad := eachChunk(c.buf[batchHeaderLen:h.size()], &h, c.l.id, func(ch *chunkHeader, at int, records []byte, sound bool) {
+			if !sound {
+				c.damaged(errChecksum)
+				return
+			}
 			c.carry(ch, h.offset+batchHeaderLen+int64(at), records)
 		})
-		c.buf, c.base = c.buf[h.size():], c.base+h.size()
-		c.pos = c.base
+		if bad >= 0 {
+			c.damaged(errChecksum)
+		}
+		c.skip(h.size())
 	}
+}
+
+// skip goes on n bytes further.
+func (c *carrier) skip(n int64) {
+	c.buf = c.buf[n:]
+	c.base += n
+	c.pos = c.base
 }
 
 // ensure makes buf hold n bytes. When it has to read it returns false, and step is called later.
@@ -204,10 +228,6 @@ func (c *carrier) ensure(n int64) bool {
 	}
 	from := c.base + int64(len(c.buf))
 	want := min(max(n-int64(len(c.buf)), carryRead), c.seg.size-from)
-	if want <= 0 {
-		c.damaged(errShort)
-		return false
-	}
 	p := make([]byte, len(c.buf)+int(want))
 	kept := copy(p, c.buf)
 	c.reading = true
@@ -216,7 +236,7 @@ func (c *carrier) ensure(n int64) bool {
 		switch {
 		case c.stopped:
 		case err != nil && !(errors.Is(err, io.EOF) && got == int(want)):
-			c.damaged(err)
+			c.broken(err)
 		default:
 			c.buf = p
 			c.step()
@@ -256,16 +276,26 @@ func (c *carrier) carry(h *chunkHeader, at int64, records []byte) {
 	l.advance()
 }
 
-// damaged gives up: the segment stays, until checkpoints make it unneeded.
+// damaged tells of bytes that were sound when the log was opened, or were known not to be. Groups
+// that need them keep the segment, until their checkpoints make them unneeded.
 func (c *carrier) damaged(err error) {
+	if c.stopped || c.searching {
+		return
+	}
+	c.searching = errors.Is(err, errHeader)
+	c.l.metrics.damaged.Add(1)
+	if !c.seg.spoilt && c.l.cfg.OnDamage != nil {
+		c.l.cfg.OnDamage(&storage.DamageError{File: c.l.segmentName(c.seg.number), Offset: c.pos, Err: err})
+	}
+	c.seg.spoilt = true
+}
+
+// broken gives up on a file that cannot be read.
+func (c *carrier) broken(err error) {
 	if c.stopped {
 		return
 	}
-	c.l.metrics.damaged.Add(1)
-	if c.l.cfg.OnDamage != nil {
-		c.l.cfg.OnDamage(&storage.DamageError{File: c.l.segmentName(c.seg.number), Offset: c.pos, Err: err})
-	}
-	c.l.askTail(c.seg)
+	c.damaged(err)
 	c.end(true)
 }
 
@@ -273,6 +303,9 @@ func (c *carrier) damaged(err error) {
 func (c *carrier) end(stuck bool) {
 	c.stop()
 	c.seg.stuck = stuck
+	if stuck {
+		c.l.askTail(c.seg)
+	}
 	if c.l.carrying == c {
 		c.l.carrying = nil
 	}

@@ -53,6 +53,7 @@ type recovery struct {
 	oldest   uint64 // segment that is needed, as far as the log says
 	states   map[ID]*groupState
 	order    []*groupState // of their first chunk
+	unknown  bool          // groups may be lost of which nothing is known
 	failed   bool
 }
 
@@ -116,6 +117,8 @@ func (r *recovery) sort(entries []storage.Entry) {
 			content = content || number > 1 || e.Size > fileHeaderLen
 		case e.Name == identityName && !e.Dir:
 			identity = true
+		case strings.HasSuffix(e.Name, damagedSuffix):
+			r.report.Kept = append(r.report.Kept, e.Name)
 		case e.Name != newName:
 			r.report.Foreign = append(r.report.Foreign, e.Name)
 		}
@@ -208,7 +211,7 @@ func (r *recovery) headerRead(s *scan, p []byte, unread []span) {
 	}
 	switch {
 	case err != nil:
-		r.loss(s.name, 0, fileHeaderLen, err, s.seg)
+		r.loss(s.name, 0, fileHeaderLen, err)
 	case h.log != r.l.id || h.segment != s.seg.number:
 		r.fail(fmt.Errorf("%w: file %q is segment %d of another log or place", ErrForeign, s.name, h.segment))
 		return
@@ -279,7 +282,7 @@ func (r *recovery) join(s *scan) {
 	if r.at > 0 {
 		if before := r.scans[r.at-1].seg; before.number+1 < s.seg.number {
 			missing := r.l.segmentName(before.number + 1)
-			r.loss(missing, 0, 0, fmt.Errorf("%w, segments %d to %d", errMissing, before.number+1, s.seg.number-1), before)
+			r.loss(missing, 0, 0, fmt.Errorf("%w, segments %d to %d", errMissing, before.number+1, s.seg.number-1))
 			s.resync = true
 		}
 	}
@@ -287,7 +290,7 @@ func (r *recovery) join(s *scan) {
 		return
 	}
 	if r.at > 0 && !s.resync && r.scans[r.at-1].joinable() && (s.header.first != r.number || s.header.previous != r.previous) {
-		r.loss(s.name, 0, fileHeaderLen, errChain, s.seg)
+		r.loss(s.name, 0, fileHeaderLen, errChain)
 	}
 	s.number = max(s.number, s.header.first)
 }

@@ -77,9 +77,13 @@ func (l *Log) startRoll() {
 		log: l.id, segment: head.number + 1, first: l.number, joined: head.size,
 		previous: l.previous, oldest: l.oldest,
 	}
-	content, sum := h.encode()
-	seg := &segment{number: h.segment, size: fileHeaderLen, sum: sum}
-	l.make(segmentFile(seg.number), content, func(f storage.File, err error) { l.rolled(seg, f, err) })
+	into := newRepeat(l.id, &segment{number: h.segment}, &h)
+	if len(l.flying) == 0 { // otherwise the groups know of chunks that come behind
+		if groups := l.sortedGroups(); int64(len(groups)*censusLen) <= l.cfg.SegmentBytes/4 {
+			into.census(groups, l.unknown)
+		}
+	}
+	l.make(segmentFile(h.segment), into.content, func(f storage.File, err error) { l.rolled(into, f, err) })
 }
 
 // advanceHurry goes on with what the sync interrupted.
@@ -89,7 +93,7 @@ func (l *Log) advanceHurry() {
 }
 
 // rolled takes the new segment into use.
-func (l *Log) rolled(seg *segment, f storage.File, err error) {
+func (l *Log) rolled(into *repeat, f storage.File, err error) {
 	if l.state != rolling {
 		if err == nil {
 			f.Close()
@@ -101,7 +105,7 @@ func (l *Log) rolled(seg *segment, f storage.File, err error) {
 		return
 	}
 	l.file.Close()
-	l.adopt(seg, f)
+	l.adopt(into, f)
 	l.metrics.rolls.Add(1)
 	l.full.Store(false)
 	l.state = idle
@@ -118,10 +122,13 @@ func (l *Log) rolled(seg *segment, f storage.File, err error) {
 }
 
 // adopt makes a segment the head.
-func (l *Log) adopt(seg *segment, f storage.File) {
+func (l *Log) adopt(into *repeat, f storage.File) {
+	seg := into.seg
+	seg.size, seg.base = int64(len(into.content)), int64(len(into.content))
 	l.segments = append(l.segments, seg)
-	l.file, l.previous, l.durable = f, seg.sum, seg.size
+	l.file, l.durable, l.previous, l.number = f, seg.size, into.previous, into.number
 	l.bytes += seg.size
+	l.bases += seg.base
 	l.countSize()
 }
 

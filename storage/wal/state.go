@@ -6,9 +6,11 @@ import "slices"
 type segment struct {
 	number uint64
 	size   int64 // up to the end of what counts, in bytes
+	base   int64 // size when it was made
 	refs   int   // pieces of groups that are needed and lie here
 	asked  bool  // groups were asked to checkpoint because of it
-	stuck  bool  // it cannot be carried forward
+	stuck  bool  // what is left cannot be carried forward
+	spoilt bool  // damaged: the file is kept under another name when nobody needs it
 	sum    uint32
 }
 
@@ -19,6 +21,15 @@ type run struct {
 	seg         *segment
 	from, to    int64 // places of the first and the last chunk
 	cut         bool  // it once went further, so it cannot grow
+	bytes       int64 // of the chunks, roughly those of the entries that are left
+}
+
+// narrow changes the bounds to some within them.
+func (r *run) narrow(first, last uint64) (freed int64) {
+	freed = r.bytes - int64(float64(r.bytes)*float64(last-first+1)/float64(r.last-r.first+1))
+	r.first, r.last = first, last
+	r.bytes -= freed
+	return freed
 }
 
 // checkpoint is where a logged state lies.
@@ -27,6 +38,7 @@ type checkpoint struct {
 	attempt     uint32
 	parts       []*segment // nil where a part is missing
 	found       int        // parts that are not
+	bytes       int64
 }
 
 func (c *checkpoint) complete() bool { return len(c.parts) > 0 && c.found == len(c.parts) }
@@ -40,14 +52,16 @@ func (c *checkpoint) is(h *chunkHeader) bool {
 	return len(c.parts) > 0 && c.index == h.index && c.attempt == h.count && len(c.parts) == int(h.to)
 }
 
-// release gives the segments back.
-func (c *checkpoint) release() {
+// release gives the segments back, and tells how many bytes are not needed any more.
+func (c *checkpoint) release() (freed int64) {
 	for _, s := range c.parts {
 		if s != nil {
 			s.refs--
 		}
 	}
+	freed = c.bytes
 	*c = checkpoint{}
+	return freed
 }
 
 // groupState is what the log knows of a group. It belongs to the log's strand, but for
@@ -62,13 +76,11 @@ type groupState struct {
 	home *segment // of hard; nil when it was never set
 
 	bytes int64 // that it needs, roughly
-	mark  int64 // bytes when the last checkpoint began
 
 	handle  *Group // attached
 	out     *outbox
 	dropped bool
 	damage  error
-	pinned  []*segment // kept because of damage
 
 	found *found // until attached; guarded by the log's mutex once it is open
 	used  bool   // was attached; guarded likewise
@@ -87,10 +99,8 @@ func (st *groupState) note(h *chunkHeader, seg *segment, off int64) {
 	switch h.kind {
 	case kindEntries:
 		if first := max(h.first(), st.done.index+1); h.from < h.to && first <= h.last() {
-			if h.last() > st.last() {
-				st.bytes += int64(h.size())
-			}
-			st.assign(first, h.last(), seg, off)
+			st.bytes += int64(h.size())
+			st.assign(run{first: first, last: h.last(), seg: seg, from: off, to: off, bytes: int64(h.size())})
 		}
 	case kindPart:
 		st.notePart(h, seg)
@@ -108,24 +118,25 @@ func (st *groupState) note(h *chunkHeader, seg *segment, off int64) {
 }
 
 // assign says where entries lie from now on.
-func (st *groupState) assign(first, last uint64, seg *segment, off int64) {
-	i, _ := slices.BinarySearchFunc(st.runs, first, func(r run, first uint64) int {
+func (st *groupState) assign(n run) {
+	i, _ := slices.BinarySearchFunc(st.runs, n.first, func(r run, first uint64) int {
 		if r.last < first {
 			return -1
 		}
 		return 1
 	})
-	if i < len(st.runs) && st.runs[i].first <= last {
-		i = st.clear(i, first, last)
+	if i < len(st.runs) && st.runs[i].first <= n.last {
+		i = st.clear(i, n.first, n.last)
 	}
 	if i > 0 {
-		if p := &st.runs[i-1]; p.last+1 == first && p.seg == seg && !p.cut && p.to < off {
-			p.last, p.to = last, off
+		if p := &st.runs[i-1]; p.last+1 == n.first && p.seg == n.seg && !p.cut && p.to < n.from {
+			p.last, p.to = n.last, n.to
+			p.bytes += n.bytes
 			return
 		}
 	}
-	seg.refs++
-	st.runs = slices.Insert(st.runs, i, run{first: first, last: last, seg: seg, from: off, to: off})
+	n.seg.refs++
+	st.runs = slices.Insert(st.runs, i, n)
 }
 
 // clear makes room for first to last, where runs[i] is the first that it concerns. It
@@ -133,16 +144,19 @@ func (st *groupState) assign(first, last uint64, seg *segment, off int64) {
 func (st *groupState) clear(i int, first, last uint64) int {
 	if r := st.runs[i]; r.first < first {
 		if r.last > last { // both ends stay
-			r.first = last + 1
-			r.seg.refs++
-			st.runs = slices.Insert(st.runs, i+1, r)
+			right := r
+			right.narrow(last+1, r.last)
+			right.seg.refs++
+			st.bytes += right.bytes
+			st.runs = slices.Insert(st.runs, i+1, right)
 		}
-		st.runs[i].last, st.runs[i].cut = first-1, true
+		st.bytes -= st.runs[i].narrow(r.first, first-1)
+		st.runs[i].cut = true
 		i++
 	}
 	for i < len(st.runs) && st.runs[i].first <= last {
-		if st.runs[i].last > last {
-			st.runs[i].first = last + 1
+		if r := &st.runs[i]; r.last > last {
+			st.bytes -= r.narrow(last+1, r.last)
 			break
 		}
 		st.remove(i)
@@ -151,6 +165,7 @@ func (st *groupState) clear(i int, first, last uint64) int {
 }
 
 func (st *groupState) remove(i int) {
+	st.bytes -= st.runs[i].bytes
 	st.runs[i].seg.refs--
 	st.runs = slices.Delete(st.runs, i, i+1)
 }
@@ -159,7 +174,8 @@ func (st *groupState) remove(i int) {
 func (st *groupState) truncate(index uint64) {
 	for n := len(st.runs); n > 0 && st.runs[n-1].last >= index; n-- {
 		if r := &st.runs[n-1]; r.first < index {
-			r.last, r.cut = index-1, true
+			st.bytes -= r.narrow(r.first, index-1)
+			r.cut = true
 			return
 		}
 		st.remove(n - 1)
@@ -176,9 +192,7 @@ func (st *groupState) notePart(h *chunkHeader, seg *segment) {
 		old.refs--
 	} else {
 		c.found++
-		if c.found == 1 {
-			st.mark = st.bytes
-		}
+		c.bytes += int64(h.size())
 		st.bytes += int64(h.size())
 	}
 	c.parts[h.from] = seg
@@ -186,17 +200,15 @@ func (st *groupState) notePart(h *chunkHeader, seg *segment) {
 	if c == &st.done || !c.complete() {
 		return
 	}
-	st.done.release()
+	st.bytes -= st.done.release()
 	st.done, *c = *c, checkpoint{}
 	st.next = slices.DeleteFunc(st.next, func(o checkpoint) bool {
 		stale := !o.newer(&st.done)
 		if stale {
-			o.release()
+			st.bytes -= o.release()
 		}
 		return stale
 	})
-	st.bytes -= st.mark
-	st.mark = 0
 	st.forget(st.done.index)
 }
 
@@ -221,7 +233,7 @@ func (st *groupState) attempt(h *chunkHeader) *checkpoint {
 // giveUp forgets checkpoints that will never be complete.
 func (st *groupState) giveUp() {
 	for i := range st.next {
-		st.next[i].release()
+		st.bytes -= st.next[i].release()
 	}
 	st.next = nil
 }
@@ -229,8 +241,8 @@ func (st *groupState) giveUp() {
 // forget lets go of entries up to and including index.
 func (st *groupState) forget(index uint64) {
 	for len(st.runs) > 0 && st.runs[0].first <= index {
-		if st.runs[0].last > index {
-			st.runs[0].first = index + 1
+		if r := &st.runs[0]; r.last > index {
+			st.bytes -= r.narrow(index+1, r.last)
 			return
 		}
 		st.remove(0)
@@ -247,17 +259,12 @@ func (st *groupState) holds(seg *segment) bool {
 // drop lets go of everything.
 func (st *groupState) drop() {
 	st.truncate(0)
-	st.done.release()
+	st.bytes -= st.done.release()
 	st.giveUp()
 	if st.home != nil {
 		st.home.refs--
 		st.home = nil
 	}
-	for _, s := range st.pinned {
-		s.refs--
-	}
-	st.pinned = nil
-	st.bytes, st.mark = 0, 0
 	st.dropped = true
 }
 

@@ -8,15 +8,20 @@ import (
 // loss is a place where records were lost, or may have been.
 type loss struct {
 	Damage
-	seg  *segment // that stays because of it
-	open bool     // it is not known which groups had records here
+	open bool // it is not known which groups had records here
 }
 
 // loss notes a place of which nothing is known.
-func (r *recovery) loss(file string, offset, bytes int64, err error, seg *segment) {
+func (r *recovery) loss(file string, offset, bytes int64, err error) {
 	r.lost = append(r.lost, &loss{
-		Damage: Damage{File: file, Offset: offset, Bytes: bytes, Err: err, Unknown: true}, seg: seg, open: true,
+		Damage: Damage{File: file, Offset: offset, Bytes: bytes, Err: err, Unknown: true}, open: true,
 	})
+}
+
+// lossOf notes a place where one group lost something.
+func (r *recovery) lossOf(st *groupState, file string, offset, bytes int64, err error) {
+	r.lost = append(r.lost, &loss{Damage: Damage{File: file, Offset: offset, Bytes: bytes, Err: err}})
+	r.concern(st, len(r.lost)-1)
 }
 
 // takeIn gives batches of a segment, and the damage between them, to the groups. With into they
@@ -35,7 +40,7 @@ func (r *recovery) takeIn(s *scan, from, to int, into *repeat) {
 func (r *recovery) takeRegions(s *scan, i int) {
 	for len(s.regions) > 0 && s.regions[0].before <= i {
 		g := s.regions[0]
-		r.loss(s.name, g.from, g.to-g.from, g.err, s.seg)
+		r.loss(s.name, g.from, g.to-g.from, g.err)
 		s.regions = s.regions[1:]
 	}
 }
@@ -50,7 +55,7 @@ func (r *recovery) takeBatch(s *scan, b *scanned, into *repeat) {
 		switch {
 		case !sound:
 			r.lostChunk(s, c, off)
-		case into != nil:
+		case into != nil && !c.kind.ofLog(): // header and census of the new segment replace those
 			r.takeChunk(c, records, into.seg, into.add(c, records), s.name)
 		default:
 			r.takeChunk(c, records, s.seg, off, s.name)
@@ -59,18 +64,16 @@ func (r *recovery) takeBatch(s *scan, b *scanned, into *repeat) {
 	into.end()
 	switch {
 	case bad >= 0:
-		r.loss(s.name, b.offset+batchHeaderLen+int64(bad), int64(len(body)-bad), errChecksum, s.seg)
+		r.loss(s.name, b.offset+batchHeaderLen+int64(bad), int64(len(body)-bad), errChecksum)
 	case !b.intact && lost == len(r.lost):
-		r.loss(s.name, b.offset, b.size(), errChecksum, s.seg)
+		r.loss(s.name, b.offset, b.size(), errChecksum)
 	}
 }
 
 // lostChunk notes damage that concerns one group only.
 func (r *recovery) lostChunk(s *scan, c *chunkHeader, off int64) {
-	r.lost = append(r.lost, &loss{
-		Damage: Damage{File: s.name, Offset: off, Bytes: int64(c.size()), Err: errChecksum}, seg: s.seg,
-	})
-	if c.kind == kindTrim {
+	if c.kind.ofLog() {
+		r.lost = append(r.lost, &loss{Damage: Damage{File: s.name, Offset: off, Bytes: int64(c.size()), Err: errChecksum}})
 		return
 	}
 	st := r.group(c.id)
@@ -78,7 +81,7 @@ func (r *recovery) lostChunk(s *scan, c *chunkHeader, off int64) {
 		st.found.firstNth = c.nth
 	}
 	st.nth = max(st.nth, c.nth)
-	r.concern(st, len(r.lost)-1)
+	r.lossOf(st, s.name, off, int64(c.size()), errChecksum)
 }
 
 func (r *recovery) group(id ID) *groupState {
@@ -98,8 +101,6 @@ func (r *recovery) concern(st *groupState, at int) {
 		return
 	}
 	o.Groups = append(o.Groups, st.id)
-	o.seg.refs++
-	st.pinned = append(st.pinned, o.seg)
 	if st.damage == nil {
 		st.damage = o.error()
 	}
@@ -107,8 +108,12 @@ func (r *recovery) concern(st *groupState, at int) {
 
 // takeChunk takes in a sound chunk.
 func (r *recovery) takeChunk(c *chunkHeader, records []byte, seg *segment, off int64, name string) {
-	if c.kind == kindTrim {
+	switch c.kind {
+	case kindTrim:
 		r.oldest = max(r.oldest, c.index)
+		return
+	case kindCensus:
+		r.takeCensus(c, records, seg)
 		return
 	}
 	st := r.group(c.id)
@@ -122,12 +127,15 @@ func (r *recovery) takeChunk(c *chunkHeader, records []byte, seg *segment, off i
 	st.note(c, seg, off)
 	switch {
 	case c.kind == kindDrop:
-		delete(r.states, c.id)
-		st.found = nil
-		for _, o := range r.lost {
-			o.Groups = slices.DeleteFunc(o.Groups, func(id ID) bool { return id == c.id })
-		}
+		r.drop(st)
 		return
+	case st.found.want == nil:
+	case c.kind == kindTruncate:
+		st.found.want.last = min(st.found.want.last, c.index-1)
+	case c.kind == kindHard:
+		st.found.want.hard = st.hard
+	}
+	switch {
 	case c.kind == kindPart:
 		st.found.attempt = max(st.found.attempt, c.count)
 		fallthrough
@@ -152,11 +160,14 @@ func (r *recovery) checkNth(st *groupState, c *chunkHeader, seg *segment, off in
 		}
 	}
 	if st.nth > 0 && !concerned && st.damage == nil {
-		r.lost = append(r.lost, &loss{Damage: Damage{
-			File: name, Offset: off,
-			Err: fmt.Errorf("%w: chunk %d of the group follows chunk %d", errRecord, c.nth, st.nth),
-		}, seg: seg})
-		r.concern(st, len(r.lost)-1)
+		r.lossOf(st, name, off, 0, fmt.Errorf("%w: chunk %d of the group follows chunk %d", errRecord, c.nth, st.nth))
+	}
+}
+
+// open losses make groups unknown that no census names.
+func (r *recovery) sumUp() {
+	for _, o := range r.lost {
+		r.unknown = r.unknown || o.Unknown
 	}
 }
 
@@ -168,6 +179,7 @@ func (r *recovery) judge() {
 			continue
 		}
 		st.giveUp()
+		r.missed(st)
 		for i := st.found.losses; i < len(r.lost); i++ {
 			if r.lost[i].open {
 				r.concern(st, i)
@@ -181,6 +193,7 @@ func (r *recovery) judge() {
 		f.state, f.runs, f.hard, f.damage = st.done, slices.Clone(st.runs), st.hard, st.damage
 		f.state.parts = slices.Clone(st.done.parts)
 	}
+	r.sumUp()
 }
 
 // findGaps tells whether entries are missing.
@@ -188,11 +201,7 @@ func (r *recovery) findGaps(st *groupState) {
 	next := st.done.index + 1
 	for _, run := range st.runs {
 		if run.first != next && st.damage == nil {
-			r.lost = append(r.lost, &loss{Damage: Damage{
-				File: r.l.segmentName(run.seg.number), Offset: run.from,
-				Err: fmt.Errorf("%w: %d to %d", errGap, next, run.first-1),
-			}, seg: run.seg})
-			r.concern(st, len(r.lost)-1)
+			r.lossOf(st, r.l.segmentName(run.seg.number), run.from, 0, fmt.Errorf("%w: %d to %d", errGap, next, run.first-1))
 		}
 		next = run.last + 1
 	}
@@ -207,10 +216,10 @@ func (r *recovery) missingHead() {
 	o := &loss{Damage: Damage{
 		File: r.l.segmentName(r.oldest), Unknown: true,
 		Err: fmt.Errorf("%w, segments %d to %d", errMissing, r.oldest, first.number-1),
-	}, seg: first}
+	}}
 	r.lost = append(r.lost, o)
 	for _, st := range r.order {
-		if !st.dropped && st.found.firstNth > 1 {
+		if !st.dropped && st.found.firstNth > 1 && st.found.want == nil {
 			r.concern(st, len(r.lost)-1)
 		}
 	}

@@ -110,7 +110,7 @@ type Config struct {
 	// LogBytesMax is the length of all segments above which records of slow groups are
 	// carried forward; 0 is four segments. It is exceeded while that is under way.
 	LogBytesMax int64
-	// BatchBytesMax is the length at which a batch takes no further chunk; 0 is 4 MiB.
+	// BatchBytesMax is the length at which a batch takes no further chunk; 0 is 512 KiB.
 	BatchBytesMax int
 	Mode          Mode
 	// SyncInterval is for mode Interval; 0 is two minutes.
@@ -122,7 +122,7 @@ type Config struct {
 // Defaults.
 const (
 	segmentBytesDefault = 64 << 20
-	batchBytesDefault   = 4 << 20
+	batchBytesDefault   = 512 << 10
 	syncIntervalDefault = 2 * time.Minute
 )
 

@@ -139,3 +139,13 @@ func AppendHeader(dst []byte, name, value string) []byte {
 	dst = append(dst, value...)
 	return append(dst, "\r\n"...)
 }
+
+// WithoutStatus gives a header block without the status that may stand in its first line.
+// What has none is given as it is.
+func WithoutStatus(block []byte) []byte {
+	line, rest := cutLine(block)
+	if len(line) <= len(HeaderLine)-2 || len(rest) == 0 {
+		return block
+	}
+	return append(append(make([]byte, 0, len(HeaderLine)+len(rest)), HeaderLine...), rest...)
+}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"crypto/sha256"
+	"math/rand/v2"
 	"strings"
 	"time"
 )
@@ -39,6 +40,15 @@ func nameOf(random uint64, n int) string {
 		random /= uint64(len(digits))
 	}
 	return string(b[:n])
+}
+
+// NewID draws an id of the form of a NUID: of advisories, snapshots and pins.
+func NewID(r *rand.Rand) string {
+	var b [PinIDLen]byte
+	for i := range b {
+		b[i] = digits[r.IntN(len(digits))]
+	}
+	return string(b[:])
 }
 
 // StreamIdentity tells streams of the same name apart: by when they were created.

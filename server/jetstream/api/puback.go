@@ -44,7 +44,7 @@ func AppendPubAck(dst, head []byte, seq uint64, duplicate bool) []byte {
 // not allocate beyond dst.
 func (a *PubAck) AppendJSON(dst []byte) []byte {
 	if a.Error != nil {
-		return AppendPubAckError(dst, a.Stream, a.Domain, a.Error)
+		return AppendPubAckError(dst, a.Stream, a.Error)
 	}
 	dst = AppendPubAckHead(dst, a.Stream, a.Domain)
 	dst = strconv.AppendUint(dst, a.Sequence, 10)
@@ -64,16 +64,12 @@ func (a *PubAck) AppendJSON(dst []byte) []byte {
 	return append(dst, '}')
 }
 
-// AppendPubAckError appends the JSON of a refusal to dst.
-func AppendPubAckError(dst []byte, stream, domain string, e *Error) []byte {
+// AppendPubAckError appends the JSON of a refusal to dst. It does not name the domain.
+func AppendPubAckError(dst []byte, stream string, e *Error) []byte {
 	dst = append(dst, `{"error":`...)
 	dst = AppendError(dst, e)
 	dst = append(dst, `,"stream":`...)
 	dst = AppendQuoted(dst, stream)
-	if domain != "" {
-		dst = append(dst, `,"domain":`...)
-		dst = AppendQuoted(dst, domain)
-	}
 	return append(dst, `,"seq":0}`...)
 }
 

@@ -78,15 +78,15 @@ func DynamicMetadata(m map[string]string, version string) map[string]string {
 
 // WithDynamicMetadata gives a shallow copy of c whose metadata name the server's version and
 // level.
-func WithDynamicMetadata(c *StreamConfig, version string) *StreamConfig {
+func (c *StreamConfig) WithDynamicMetadata(version string) *StreamConfig {
 	d := *c
 	d.Metadata = DynamicMetadata(c.Metadata, version)
 	return &d
 }
 
-// WithDynamicConsumerMetadata gives a shallow copy of c whose metadata name the server's
+// WithDynamicMetadata gives a shallow copy of c whose metadata name the server's
 // version and level.
-func WithDynamicConsumerMetadata(c *ConsumerConfig, version string) *ConsumerConfig {
+func (c *ConsumerConfig) WithDynamicMetadata(version string) *ConsumerConfig {
 	d := *c
 	d.Metadata = DynamicMetadata(c.Metadata, version)
 	return &d
@@ -106,25 +106,21 @@ func RequiredLevel(m map[string]string) int {
 	return n
 }
 
-// CheckRequiredLevel refuses a request, by its header block, that asks for more than [Level];
-// the block may be empty.
-func CheckRequiredLevel(header []byte) *Error {
-	if len(header) == 0 {
-		return nil
-	}
-	return CheckLevelValue(HeaderValue(header, HdrRequiredApiLevel))
+// LevelServed tells whether a request's header block, which may be empty, asks for no more
+// than [Level]. If it does ask for more the answer is [ErrRequiredApiLevel], or
+// [StatusRequiredLevel].
+func LevelServed(header []byte) bool {
+	return len(header) == 0 || LevelValueServed(HeaderValue(header, HdrRequiredApiLevel))
 }
 
-// CheckLevelValue refuses a value of Nats-Required-Api-Level that is no number, or more than
-// [Level]; an empty one is none.
-func CheckLevelValue(value []byte) *Error {
+// LevelValueServed tells whether a value of Nats-Required-Api-Level is a number and no more
+// than [Level]; an empty one is none.
+func LevelValueServed(value []byte) bool {
 	if len(value) == 0 {
-		return nil
+		return true
 	}
-	if n, err := strconv.Atoi(string(value)); err != nil || n > Level {
-		return ErrRequiredApiLevel
-	}
-	return nil
+	n, err := strconv.Atoi(string(value))
+	return err == nil && n <= Level
 }
 
 // Equal tells whether two streams' configurations are the same, but for what their metadata

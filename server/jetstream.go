@@ -1,0 +1,163 @@
+package server
+
+import (
+	"fmt"
+
+	"github.com/lockstepmq/lockstep/server/jetstream"
+	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/monitor"
+	"github.com/lockstepmq/lockstep/storage"
+)
+
+// Store is what JetStream stands on in a [World].
+type Store struct {
+	// Open gives the directory of JetStream under the options' store directory.
+	Open func(o *Options) (storage.FS, error)
+	// Dir is what monitoring shows.
+	Dir string
+	// Memory and Disk are the bytes that JetStream may use when nothing is configured.
+	Memory, Disk int64
+}
+
+// StartJetStream recovers the streams and begins to serve them, if the options ask for
+// it. done is called, on a strand, when all is ready; the listener should open after
+// that.
+func (s *Server) StartJetStream(done func(error)) {
+	o := s.getOpts()
+	if !o.JetStream {
+		s.strand.Post(func() { done(nil) })
+		return
+	}
+	if err := o.CheckJetStream(); err != nil {
+		s.strand.Post(func() { done(err) })
+		return
+	}
+	for _, w := range o.JetStreamWarnings() {
+		s.log.Warnf("%s", w)
+	}
+	s.log.Noticef("Starting JetStream")
+	disk, err := s.world.Store.Open(o)
+	if err != nil {
+		s.strand.Post(func() { done(fmt.Errorf("Can't start JetStream: store directory %q: %w", s.world.Store.Dir, err)) })
+		return
+	}
+	memory, file := o.JetStreamMaxMemory, o.JetStreamMaxStore
+	if memory <= 0 {
+		memory = s.world.Store.Memory
+	}
+	if file <= 0 {
+		file = s.world.Store.Disk
+	}
+	jetstream.Open(jetstream.Config{
+		Clock: s.world.Clock, Broker: s.broker, Disk: disk, Log: s.log, Options: s.getOpts,
+		MaxMemory: memory, MaxStore: file,
+	}, func(m *jetstream.Manager, err error) {
+		if err == nil {
+			s.js.Store(m)
+		}
+		done(err)
+	})
+}
+
+// JetStream is the running JetStream, or nil.
+func (s *Server) JetStream() *jetstream.Manager { return s.js.Load() }
+
+// stopJetStream closes the streams, so that nothing needs to be replayed at the next start;
+// done is posted to the server's strand.
+func (s *Server) stopJetStream(done func()) {
+	m := s.js.Load()
+	if m == nil {
+		s.strand.Post(done)
+		return
+	}
+	m.Close(func() { s.strand.Post(done) })
+}
+
+// jetStreamSource is JetStream as monitoring sees it.
+type jetStreamSource struct {
+	s *Server
+	m *jetstream.Manager
+}
+
+// monitored gives monitoring its view of JetStream; nil when there is none.
+func (s *Server) monitored() monitor.JetStreamSource {
+	m := s.js.Load()
+	if m == nil {
+		return nil
+	}
+	return jetStreamSource{s, m}
+}
+
+func (j jetStreamSource) JetStreamConfig() *monitor.JetStreamConfig {
+	memory, file := j.m.Limits()
+	return monitor.NewJetStreamConfig(j.s.getOpts(), memory, file, j.s.world.Store.Dir)
+}
+
+func (j jetStreamSource) JetStreamTotals() monitor.JetStreamTotals {
+	t := j.m.Totals()
+	return monitor.JetStreamTotals{
+		JetStreamStats: monitor.JetStreamStats{
+			Memory: t.Memory, Store: t.Store, ReservedMemory: t.ReservedMemory, ReservedStore: t.ReservedStore,
+			Accounts: t.Accounts, API: t.API,
+		},
+		Streams: t.Streams, StreamsLeader: t.Streams, Consumers: t.Consumers, ConsumersLeader: t.Consumers,
+		Messages: t.Messages, Bytes: t.Bytes,
+	}
+}
+
+func (j jetStreamSource) JetStreamAccounts() []string { return j.m.Accounts() }
+
+func (j jetStreamSource) JetStreamProblems() []monitor.HealthzError {
+	var list []monitor.HealthzError
+	for _, p := range j.m.Problems() {
+		e := monitor.HealthzError{Type: monitor.HealthzErrorJetStream, Account: p.Account, Stream: p.Stream, Error: p.Err.Error()}
+		if p.Stream != "" {
+			e.Type = monitor.HealthzErrorStream
+		}
+		list = append(list, e)
+	}
+	return list
+}
+
+func (j jetStreamSource) JetStreamGather(q monitor.JetStreamQuery, done func([]*monitor.AccountDetail)) {
+	j.m.Gather(jetstream.Query{
+		Accounts: q.Accounts, Stream: q.Stream, Streams: q.Streams, Consumers: q.Consumers || q.Direct,
+	}, func(list []*jetstream.AccountReport) {
+		details := make([]*monitor.AccountDetail, len(list))
+		for i, a := range list {
+			details[i] = detailOf(a, &q)
+		}
+		done(details)
+	})
+}
+
+func detailOf(a *jetstream.AccountReport, q *monitor.JetStreamQuery) *monitor.AccountDetail {
+	d := &monitor.AccountDetail{Name: a.Name, Id: a.Name, JetStreamStats: monitor.JetStreamStats{
+		Memory: a.Stats.Memory, Store: a.Stats.Store,
+		ReservedMemory: uint64(a.Stats.Limits.MaxMemory), ReservedStore: uint64(a.Stats.Limits.MaxStore),
+		API: api.JetStreamAPIStats{Total: a.Stats.API.Total, Errors: a.Stats.API.Errors},
+	}}
+	for _, s := range a.Streams {
+		sd := monitor.StreamDetail{
+			Name: s.Info.Config.Name, Created: s.Info.Created, Cluster: s.Info.Cluster, State: s.Info.State,
+			Mirror: s.Info.Mirror, Sources: s.Info.Sources,
+		}
+		if q.Config {
+			sd.Config = &s.Info.Config
+		}
+		for _, c := range s.Consumers {
+			direct := c.Config.Direct
+			if !q.Config {
+				c.Config = nil
+			}
+			switch {
+			case !direct && q.Consumers:
+				sd.Consumer = append(sd.Consumer, c)
+			case direct && q.Direct:
+				sd.DirectConsumer = append(sd.DirectConsumer, c)
+			}
+		}
+		d.Streams = append(d.Streams, sd)
+	}
+	return d
+}

@@ -1,0 +1,144 @@
+package jetstream
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/raft"
+)
+
+// asset is a stream as the catalogue knows it.
+type asset struct {
+	Account     string            `json:"account"`
+	Group       uint64            `json:"group"`
+	Incarnation uint64            `json:"incarnation"`
+	Created     time.Time         `json:"created"`
+	Config      *api.StreamConfig `json:"config"`
+}
+
+func (a *asset) name() string { return a.Config.Name }
+
+// change is an entry of the catalogue's log.
+type change struct {
+	Op    string `json:"op"` // create, update, delete
+	Asset *asset `json:"asset"`
+}
+
+// catalogue is the state of the meta group: which streams exist. It changes only by
+// committed entries, and nothing else creates or deletes a stream.
+type catalogue struct {
+	Next   uint64            `json:"next"` // the next group
+	Assets map[string]*asset `json:"assets"`
+}
+
+// firstGroup is the group of the first stream; 1 is the meta group's.
+const (
+	metaGroup  = 1
+	firstGroup = 2
+)
+
+func newCatalogue() *catalogue {
+	return &catalogue{Next: firstGroup, Assets: make(map[string]*asset)}
+}
+
+// assetKey cannot be ambiguous: neither name holds a blank.
+func assetKey(account, stream string) string { return account + " " + stream }
+
+func (c *catalogue) find(account, stream string) *asset { return c.Assets[assetKey(account, stream)] }
+
+// all gives the assets by account and name.
+func (c *catalogue) all() []*asset {
+	list := make([]*asset, 0, len(c.Assets))
+	for _, a := range c.Assets { //lockstep:ordered sorted below
+		list = append(list, a)
+	}
+	slices.SortFunc(list, func(a, b *asset) int {
+		return strings.Compare(assetKey(a.Account, a.name()), assetKey(b.Account, b.name()))
+	})
+	return list
+}
+
+// apply carries a change out.
+func (c *catalogue) apply(ch *change) {
+	key := assetKey(ch.Asset.Account, ch.Asset.name())
+	switch ch.Op {
+	case "create":
+		c.Assets[key] = ch.Asset
+		c.Next = max(c.Next, ch.Asset.Group+1)
+	case "update":
+		if a := c.Assets[key]; a != nil && a.Group == ch.Asset.Group {
+			a.Config = ch.Asset.Config
+		}
+	case "delete":
+		if a := c.Assets[key]; a != nil && a.Group == ch.Asset.Group {
+			delete(c.Assets, key)
+		}
+	}
+}
+
+// metaTag is what waits for a change.
+type metaTag struct {
+	change *change
+	done   func()
+}
+
+// meta is the [raft.Machine] of the catalogue.
+type meta struct{ m *Manager }
+
+func (t meta) Restore(state []byte, done func(error)) {
+	if state != nil {
+		c := newCatalogue()
+		if err := json.Unmarshal(state, c); err != nil {
+			done(fmt.Errorf("catalogue of streams: %w", err))
+			return
+		}
+		t.m.catalogue = c
+	}
+	done(nil)
+}
+
+func (t meta) Apply(e *raft.Entry) bool {
+	tag, _ := e.Tag.(*metaTag)
+	ch := &change{}
+	if tag != nil {
+		ch = tag.change
+	} else if err := json.Unmarshal(e.Payload, ch); err != nil || ch.Asset == nil || ch.Asset.Config == nil {
+		t.m.broken(fmt.Errorf("catalogue of streams: entry %d cannot be read: %v", e.Index, err))
+		return true
+	}
+	t.m.catalogue.apply(ch)
+	if tag != nil && tag.done != nil {
+		tag.done()
+	}
+	return true
+}
+
+func (t meta) Applied(replayed bool) {
+	if replayed {
+		t.m.catalogued()
+	}
+}
+
+func (t meta) Checkpoint(done func([]byte, error)) {
+	state, err := json.Marshal(t.m.catalogue)
+	done(state, err)
+}
+
+func (t meta) Checkpointed([]byte) {}
+
+func (t meta) Failed(err error) { t.m.broken(err) }
+
+// commit proposes a change; done is called when it is in force.
+func (m *Manager) commit(ch *change, done func()) {
+	payload, err := json.Marshal(ch)
+	if err == nil {
+		err = m.group.Propose(payload, &metaTag{ch, done}, raft.Prompt)
+	}
+	if err != nil {
+		m.broken(err)
+	}
+}

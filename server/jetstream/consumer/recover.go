@@ -1,0 +1,156 @@
+package consumer
+
+import (
+	"github.com/lockstepmq/lockstep/server/jetstream/api"
+)
+
+// Start puts a consumer into service that was just created.
+func (c *Consumer) Start() {
+	if c.live || c.stopped {
+		return
+	}
+	c.live = true
+	c.activate()
+}
+
+// Recovered puts a consumer into service after the replay of the log.
+func (c *Consumer) Recovered() {
+	if c.live || c.stopped {
+		return
+	}
+	c.live = true
+	c.dropMissing()
+	c.adoptTimes()
+	c.presume()
+	c.allowed = c.dseq
+	c.activate()
+}
+
+// dropMissing forgets pending messages that the stream has not any more: what removed them may stand
+// in the log before what delivered them.
+func (c *Consumer) dropMissing() {
+	store := c.host.Store()
+	var gone []uint64
+	c.pending.each(func(e *entry) bool {
+		if !store.Has(e.seq) {
+			gone = append(gone, e.seq)
+		}
+		return true
+	})
+	for _, seq := range gone {
+		c.pending.remove(seq)
+	}
+	if len(gone) > 0 {
+		c.settle()
+	}
+}
+
+// adoptTimes turns wall times into monotonic ones, and plans what is to be sent again.
+func (c *Consumer) adoptTimes() {
+	if c.pending.len() == 0 {
+		return
+	}
+	now := int64(c.host.Mono())
+	shift := c.host.Now() - now
+	w := c.work()
+	before := int64(-1 << 62)
+	c.pending.each(func(e *entry) bool {
+		e.at = min(e.at-shift, now)
+		switch {
+		case e.flags&queued != 0 || e.count == 0:
+			w.line.push(&c.pending, e)
+		case e.flags&timed != 0:
+			w.alarms.set(&c.pending, e, e.due-shift)
+		case e.at < before: // a clock was set
+			w.alarms.set(&c.pending, e, e.at+c.wait(e.count))
+		default:
+			before = e.at
+		}
+		return true
+	})
+	c.wakeAt(c.nextAck())
+}
+
+// presume takes what may have been delivered without a record as delivered; see the package comment.
+func (c *Consumer) presume() {
+	n := int(min(c.horizon-min(c.dseq, c.horizon), eventMsgsMax))
+	horizon := max(c.horizon, c.dseq)
+	c.horizon = c.dseq
+	if c.lazy || n == 0 {
+		return
+	}
+	ev := &event{kind: evPresume, at: c.host.Now(), dseq: horizon}
+	for _, seq := range c.nextAhead(n) {
+		ev.runs = addRun(ev.runs, seq)
+	}
+	c.dseq, c.horizon = horizon, horizon
+	if !c.tracks() {
+		ev.kind, ev.seq = evMove, c.position()+1
+		if k := len(ev.runs); k > 0 {
+			ev.seq = ev.runs[k-1].last() + 1
+		}
+		c.record(ev, false)
+		c.applyMove(ev.seq, horizon)
+	} else {
+		if c.maxDeliver() > 0 {
+			ev.count = 1
+		}
+		if len(ev.runs) > 0 {
+			c.record(ev, false)
+		}
+		now := int64(c.host.Mono())
+		for _, r := range ev.runs {
+			for i := range r.n {
+				c.applyPresumed(r.first+i, now, ev.count)
+			}
+		}
+	}
+	c.record(&event{kind: evHorizon, dseq: horizon, last: horizon}, false)
+	c.cutAt = c.recorded
+	c.wakeAt(c.nextAck())
+}
+
+// nextAhead gives the next n messages that would be delivered for the first time, or fewer.
+func (c *Consumer) nextAhead(n int) (seqs []uint64) {
+	store, from := c.host.Store(), c.cursor
+	if c.last != nil {
+		for _, seq := range c.last.seqs {
+			if len(seqs) < n && store.Has(seq) {
+				seqs = append(seqs, seq)
+			}
+		}
+	}
+	for len(seqs) < n {
+		seq, ok := store.Next(c.Filter(), from)
+		if !ok {
+			break
+		}
+		seqs = append(seqs, seq)
+		from = seq + 1
+	}
+	return seqs
+}
+
+// activate begins the service.
+func (c *Consumer) activate() {
+	c.touch()
+	if c.IsPush() {
+		c.push = &push{}
+	}
+	c.group = newGroup(c.cfg)
+	if c.cfg.ReplayPolicy == api.ReplayOriginal {
+		c.pace = c.newPace()
+	}
+	if t := c.cfg.PauseUntil; t != nil {
+		c.resumed = !c.paused()
+		c.wakeAt(c.nextPause(c.activeAt))
+	}
+	if limit := c.inactivity(); limit > 0 {
+		c.wakeAt(c.activeAt + limit)
+	}
+	if c.pending.len() > 0 {
+		c.listen(true)
+	}
+	c.watch()
+	c.wake()
+}

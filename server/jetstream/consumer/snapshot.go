@@ -1,0 +1,135 @@
+package consumer
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+)
+
+// snapshotVersion is the first byte of a snapshot.
+const snapshotVersion = 1
+
+// Snapshot appends the state, which is the state of the log when nothing recorded waits for
+// its commit.
+func (c *Consumer) Snapshot(dst []byte) []byte {
+	dst = append(dst, snapshotVersion)
+	for _, v := range [...]uint64{c.cursor, c.dseq, c.floor, c.floorDseq, c.horizon} {
+		dst = binary.AppendUvarint(dst, v)
+	}
+	until := int64(0)
+	if t := c.cfg.PauseUntil; t != nil && !t.IsZero() {
+		until = t.UnixNano()
+	}
+	dst = binary.AppendVarint(dst, until)
+	dst = appendSequences(dst, c.exhausted)
+	if c.last == nil {
+		dst = append(dst, 0)
+	} else {
+		dst = append(dst, 1)
+		dst = binary.AppendUvarint(dst, c.last.at)
+		dst = binary.AppendUvarint(dst, c.last.end)
+		dst = appendSequences(dst, c.last.seqs)
+	}
+	return c.appendPending(dst)
+}
+
+// appendPending writes the pending messages, with wall times as differences.
+func (c *Consumer) appendPending(dst []byte) []byte {
+	shift := int64(0)
+	if c.live {
+		shift = c.host.Now() - int64(c.host.Mono())
+	}
+	dst = binary.AppendUvarint(dst, uint64(c.pending.len()))
+	seq, at := uint64(0), int64(0)
+	c.pending.each(func(e *entry) bool {
+		dst = binary.AppendUvarint(dst, e.seq-seq)
+		dst = binary.AppendUvarint(dst, e.first)
+		dst = binary.AppendUvarint(dst, uint64(e.count))
+		dst = binary.AppendVarint(dst, e.at+shift-at)
+		seq, at = e.seq, e.at+shift
+		kept := e.flags & (timed | queued)
+		dst = append(dst, kept)
+		if kept&timed != 0 {
+			dst = binary.AppendVarint(dst, e.due-e.at)
+		}
+		return true
+	})
+	return dst
+}
+
+// appendSequences writes ascending sequences as runs.
+func appendSequences(dst []byte, seqs []uint64) []byte {
+	var runs []run
+	for _, seq := range seqs {
+		runs = addRun(runs, seq)
+	}
+	return appendRuns(dst, runs)
+}
+
+// Restore makes a consumer of a snapshot. It is passive until Recovered.
+func Restore(host Host, s Spec, snapshot []byte) (*Consumer, error) {
+	c := prepare(host, s)
+	if len(snapshot) == 0 || snapshot[0] != snapshotVersion {
+		return nil, fmt.Errorf("consumer %q: snapshot of a version this server does not know", s.Name)
+	}
+	d := reader{p: snapshot[1:]}
+	for _, v := range [...]*uint64{&c.cursor, &c.dseq, &c.floor, &c.floorDseq, &c.horizon} {
+		*v = d.uint()
+	}
+	if until := d.int(); until != 0 {
+		c.applyPause(until)
+	}
+	c.exhausted = d.sequences()
+	if d.uint() == 1 {
+		c.last = &lastOfSubjects{at: d.uint(), end: d.uint()}
+		if c.last.seqs = d.sequences(); len(c.last.seqs) == 0 {
+			c.last = nil
+		}
+	}
+	c.readPending(&d)
+	if d.bad || len(d.p) > 0 || c.cursor == 0 {
+		return nil, fmt.Errorf("consumer %q: snapshot of %d bytes cannot be read", s.Name, len(snapshot))
+	}
+	return c, nil
+}
+
+func (c *Consumer) readPending(d *reader) {
+	seq, at := uint64(0), int64(0)
+	for range d.len() {
+		seq += d.uint()
+		e := entry{seq: seq, first: d.uint(), count: uint32(d.uint())}
+		at += d.int()
+		e.at = at
+		e.flags = byte(d.uint()) & (timed | queued)
+		if e.flags&timed != 0 {
+			e.due = e.at + d.int()
+		}
+		if d.bad || !c.pending.add(e) {
+			d.fail()
+			return
+		}
+	}
+}
+
+// sequences reads what appendSequences wrote.
+func (d *reader) sequences() []uint64 {
+	var seqs []uint64
+	end := uint64(0)
+	for range d.len() {
+		first := end + d.uint()
+		n := d.uint()
+		if n == 0 || n > sequencesMax || uint64(len(seqs))+n > sequencesMax || first == 0 || first < end || first+n < first {
+			d.fail()
+			return nil
+		}
+		seqs = slices.Grow(seqs, int(n))
+		for i := range n {
+			seqs = append(seqs, first+i)
+		}
+		end = first + n
+	}
+	return seqs
+}
+
+// sequencesMax bounds the sequences of one list in a snapshot.
+const sequencesMax = 1 << 28

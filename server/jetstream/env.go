@@ -1,0 +1,82 @@
+package jetstream
+
+import (
+	"errors"
+
+	"github.com/lockstepmq/lockstep/clock"
+	"github.com/lockstepmq/lockstep/server/config"
+	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/machine"
+	"github.com/lockstepmq/lockstep/server/jetstream/stream"
+	"github.com/lockstepmq/lockstep/storage"
+	"github.com/lockstepmq/lockstep/storage/msgs"
+)
+
+// Sizes of what all streams share.
+const (
+	cacheBytes = 256 << 20 // of message content in memory
+	openFiles  = 512       // block files
+)
+
+// makeEnv is what all streams of this server share.
+func (m *Manager) makeEnv() stream.Env {
+	o := m.cfg.Options()
+	id := m.cfg.Broker.Identity()
+	return stream.Env{
+		Clock: m.cfg.Clock, Broker: m.cfg.Broker, Host: m.host, Disk: m.cfg.Disk, Log: m.log,
+		Server: id.ServerName, Version: id.Version, Domain: o.JetStreamDomain, MaxPayload: int(o.MaxPayload),
+		Store: msgs.Options{Cache: msgs.NewCache(cacheBytes), Files: msgs.NewFiles(openFiles)},
+		Open:  new(machine.OpenBatches),
+		Limits: stream.Limits{
+			BufferedMsgs:  orDefault(o.StreamMaxBufferedMsgs, config.DefaultStreamMaxBufferedMsgs),
+			BufferedBytes: int(orDefault(o.StreamMaxBufferedSize, config.DefaultStreamMaxBufferedSize)),
+			Batch: machine.BatchLimits{
+				AtomicPerStream: o.JetStreamLimits.MaxBatchInflightPerStream, AtomicTotal: o.JetStreamLimits.MaxBatchInflightTotal,
+				FastPerStream: o.JetStreamLimits.MaxBatchInflightPerStream, FastTotal: o.JetStreamLimits.MaxBatchInflightTotal,
+				Msgs: o.JetStreamLimits.MaxBatchSize, Timeout: o.JetStreamLimits.MaxBatchTimeout,
+			},
+			RequestBatch: o.JetStreamLimits.MaxRequestBatch, AckPending: o.JetStreamLimits.MaxAckPending,
+		},
+		StreamFailed: m.streamFailed,
+	}
+}
+
+// newID draws the id of an advisory.
+func (m *Manager) newID() string { return api.NewID(m.strand.Rand("ids")) }
+
+// streamFailed makes a stream that cannot go on visible. It runs on the stream's strand.
+func (m *Manager) streamFailed(s *stream.Stream, err error) {
+	m.note(Problem{Account: s.Account(), Stream: s.Config().Name, Err: err})
+}
+
+// orDefault is v, or def where nothing was stated.
+func orDefault[T int | int64](v, def T) T {
+	if v <= 0 {
+		return def
+	}
+	return v
+}
+
+func isExist(err error) bool { return errors.Is(err, storage.ErrExist) }
+
+// removeTree removes a directory of files, as far as it can.
+func removeTree(fs storage.FS, s clock.Strand, dir string) {
+	fs.List(s, dir, func(entries []storage.Entry, err error) {
+		if err != nil {
+			return
+		}
+		left := len(entries) + 1
+		one := func(error) {
+			if left--; left == 0 {
+				fs.Remove(s, dir, func(error) {})
+			}
+		}
+		for _, e := range entries {
+			if e.Dir {
+				removeTree(fs, s, dir+"/"+e.Name)
+			}
+			fs.Remove(s, dir+"/"+e.Name, one)
+		}
+		one(nil)
+	})
+}

@@ -1,0 +1,50 @@
+package jetstream
+
+import (
+	"time"
+
+	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/stream"
+)
+
+// follow does what a new or changed configuration asks for beside the stream's own.
+func (m *Manager) follow(t *tenant, mem *member) {
+	m.countStreams()
+}
+
+// countStreams keeps the counts that monitoring reads.
+func (m *Manager) countStreams() {
+	n := 0
+	for _, t := range m.order {
+		n += len(t.streams)
+	}
+	m.streams.Store(int64(n))
+}
+
+// consumerLimits are what consumers of a tenant are held to.
+func (m *Manager) consumerLimits(t *tenant) api.ConsumerServerLimits {
+	o := m.cfg.Options().JetStreamLimits
+	l := api.ConsumerServerLimits{MaxRequestBatch: o.MaxRequestBatch, MaxAckPending: o.MaxAckPending}
+	if g, err := t.limitsOf(1); err == nil && g.MaxAckPending > 0 {
+		l.AccountMaxAckPending = g.MaxAckPending
+	}
+	return l
+}
+
+// respondWithIdentity answers the create of a mirror's or source's consumer with what tells
+// the stream from an earlier one of its name.
+func (r *request) respondWithIdentity(s *stream.Stream, v any, identity bool) {
+	body := api.Marshal(v)
+	if r.reply != "" {
+		var head []byte
+		if identity {
+			head = []byte("NATS/1.0\r\nNats-Stream-Identity: " + s.Identity() + "\r\n\r\n")
+		}
+		s.Sender().Publish([]byte(r.reply), nil, head, body)
+	}
+	if r.Endpoint != api.EndpointConsumerReset {
+		r.audit(s.Sender(), body)
+	}
+}
+
+var _ = time.Second

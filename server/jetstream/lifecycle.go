@@ -1,0 +1,254 @@
+package jetstream
+
+import (
+	"fmt"
+	"path"
+
+	"github.com/lockstepmq/lockstep/server/account"
+	"github.com/lockstepmq/lockstep/server/broker"
+	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/stream"
+	"github.com/lockstepmq/lockstep/server/raft"
+	"github.com/lockstepmq/lockstep/storage"
+	"github.com/lockstepmq/lockstep/storage/wal"
+)
+
+const (
+	walDir     = "wal"
+	streamsDir = "streams"
+)
+
+// openLog makes the directories and recovers the log.
+func (m *Manager) openLog() {
+	m.cfg.Disk.Mkdir(m.strand, streamsDir, func(err error) {
+		if err != nil && !isExist(err) {
+			m.broken(err)
+			return
+		}
+		m.cfg.Disk.SyncDir(m.strand, ".", func(err error) {
+			if err != nil {
+				m.broken(err)
+				return
+			}
+			m.recoverLog()
+		})
+	})
+}
+
+func (m *Manager) recoverLog() {
+	o := m.cfg.Options()
+	c := wal.Config{Dir: walDir, Identity: "lockstep"}
+	if !o.FlushBeforeAck() {
+		c.Mode, c.SyncInterval = wal.Interval, o.SyncInterval
+	}
+	s := m.cfg.Clock.NewStrand("log")
+	wal.Open(m.cfg.Disk, s, c, func(l *wal.Log, report *wal.Report, err error) {
+		m.strand.PostFrom(s, func() { m.logOpened(l, report, err) })
+	})
+}
+
+func (m *Manager) logOpened(l *wal.Log, report *wal.Report, err error) {
+	if err != nil {
+		m.broken(err)
+		return
+	}
+	m.wal = l
+	m.host = raft.NewHost(l, raft.Config{})
+	m.env = m.makeEnv()
+	group, err := m.host.Open(raft.Options{
+		ID: raft.ID{Group: metaGroup, Incarnation: 1}, Name: "catalogue", Strand: m.strand, Machine: meta{m},
+	})
+	if err != nil {
+		m.broken(err)
+		return
+	}
+	m.group = group
+}
+
+// catalogued opens the streams, once it is known which there are.
+func (m *Manager) catalogued() {
+	m.now = m.cfg.Clock.Now()
+	if m.opened == nil {
+		return
+	}
+	m.sink = m.cfg.Broker.NewSink(m.strand, broker.SinkOptions{Name: "jetstream", WithInfo: true, Wants: wantsAPI}, m.drain)
+	for _, acc := range m.cfg.Broker.Accounts() {
+		m.admit(acc)
+	}
+	m.opening = 1
+	for _, a := range m.catalogue.all() {
+		acc := m.cfg.Broker.LookupAccount(a.Account)
+		if acc == nil {
+			m.log.Warnf("Stream '%s > %s' is kept, but its account is not configured", a.Account, a.name())
+			continue
+		}
+		m.opening++
+		if a.Config.Storage == api.MemoryStorage {
+			a.Incarnation++ // what it held is gone
+		}
+		m.openStream(m.tenantOf(acc), a, func(_ *member, err error) {
+			if err != nil {
+				m.log.Errorf("Stream '%s > %s' cannot be opened: %v", a.Account, a.name(), err)
+			}
+			m.streamReady()
+		})
+	}
+	m.dropOrphans()
+	m.streamReady()
+}
+
+// streamReady counts the streams that have replayed their log; with the last one the
+// manager serves.
+func (m *Manager) streamReady() {
+	if m.opening--; m.opening > 0 {
+		return
+	}
+	m.cfg.Broker.SetJetStream(true, m.env.Domain)
+	m.finish(nil)
+}
+
+// dropOrphans removes what streams left that a committed entry deleted: a crash may have
+// come between the entry and its work.
+func (m *Manager) dropOrphans() {
+	known := make(map[raft.ID]bool)
+	for _, a := range m.catalogue.all() {
+		known[raft.ID{Group: a.Group, Incarnation: a.Incarnation}] = true
+	}
+	for _, id := range m.host.Unopened() {
+		if !known[id] {
+			m.host.DropUnopened(id, m.strand, func(error) {})
+		}
+	}
+	m.cfg.Disk.List(m.strand, streamsDir, func(entries []storage.Entry, err error) {
+		if err != nil {
+			return
+		}
+		for _, e := range entries {
+			if !m.ownsDir(e.Name) {
+				removeTree(m.cfg.Disk, m.strand, path.Join(streamsDir, e.Name))
+			}
+		}
+	})
+}
+
+func (m *Manager) ownsDir(name string) bool {
+	for _, a := range m.catalogue.all() {
+		if dirOf(a) == path.Join(streamsDir, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func dirOf(a *asset) string {
+	return path.Join(streamsDir, fmt.Sprintf("%d-%d", a.Group, a.Incarnation))
+}
+
+// admit gives an account its API.
+func (m *Manager) admit(acc *account.Account) {
+	t := m.tenantOf(acc)
+	t.grant = m.grantOf(acc)
+	t.setLimits()
+	if t.sub != nil {
+		return
+	}
+	sub, err := m.sink.Subscribe(acc, api.Prefix+">", "")
+	if err != nil {
+		m.broken(err)
+		return
+	}
+	t.sub = sub
+	m.subs[sub] = t
+	if d := m.env.Domain; d != "" {
+		if err := acc.SetSystemMapping("$JS."+d+".API.>", api.Prefix+">"); err != nil {
+			m.log.Errorf("Account %q: domain %q: %v", acc.Name, d, err)
+		}
+	}
+}
+
+// grantOf is what an account may use. Without configured accounts the global one may use
+// everything.
+func (m *Manager) grantOf(acc *account.Account) *account.JetStream {
+	if acc == m.cfg.Broker.SystemAccount() {
+		return nil
+	}
+	if j := acc.JetStream(); j != nil {
+		return j
+	}
+	if acc == m.cfg.Broker.Global() && len(m.cfg.Options().Accounts) == 0 {
+		return everything
+	}
+	return nil
+}
+
+// everything is the grant of the global account where no others are configured.
+var everything = &account.JetStream{Tiers: map[string]account.JetStreamLimits{"": account.JetStreamUnlimited}}
+
+
+// openStream starts a stream of the catalogue. done is called on the manager's strand.
+func (m *Manager) openStream(t *tenant, a *asset, done func(*member, error)) {
+	mem := &member{asset: a}
+	t.streams[a.name()] = mem
+	stream.Open(&m.env, stream.Spec{
+		Account: t.acc, ID: raft.ID{Group: a.Group, Incarnation: a.Incarnation}, Dir: dirOf(a),
+		Config: a.Config, Created: a.Created, Usage: t.usage,
+	}, func(s *stream.Stream, err error) {
+		m.strand.PostFrom(s.Strand(), func() {
+			m.now = m.cfg.Clock.Now()
+			if err == nil {
+				mem.s = s
+			} else {
+				mem.offline = err.Error()
+			}
+			done(mem, err)
+			m.flush()
+		})
+	})
+}
+
+// Close stops the streams after a checkpoint of each, and the log; done is called on the
+// manager's strand.
+func (m *Manager) Close(done func()) {
+	m.strand.Post(func() {
+		if m.stopped {
+			done()
+			return
+		}
+		m.stopped = true
+		if m.sink != nil {
+			m.sink.Close()
+		}
+		left := 1
+		one := func() {
+			if left--; left == 0 {
+				m.closeLog(done)
+			}
+		}
+		for _, t := range m.order {
+			for _, name := range t.sorted() {
+				if s := t.streams[name].s; s != nil {
+					left++
+					s.Do(m.strand, func() {
+						s.Close(func() { m.strand.PostFrom(s.Strand(), one) })
+					})
+				}
+			}
+		}
+		one()
+	})
+}
+
+func (m *Manager) closeLog(done func()) {
+	if m.group == nil {
+		done()
+		return
+	}
+	m.group.Stop(func() {
+		m.wal.Close(func(err error) {
+			if err != nil {
+				m.log.Errorf("JetStream's log: %v", err)
+			}
+			done()
+		})
+	})
+}

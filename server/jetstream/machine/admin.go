@@ -1,0 +1,143 @@
+package machine
+
+import (
+	"encoding/binary"
+	"encoding/json"
+
+	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/storage/msgs"
+)
+
+// EncodeDelete appends an entry that removes one message; with erase its content is overwritten.
+func EncodeDelete(dst []byte, now int64, seq uint64, erase bool) []byte {
+	dst = binary.AppendUvarint(appendHead(dst, kindDelete, now), seq)
+	if erase {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
+}
+
+func (m *Machine) applyDelete(r *reader) {
+	seq, erase := r.uint(), r.byte()
+	if r.bad {
+		return
+	}
+	m.result = Result{Err: m.mayDelete(seq)}
+	if m.result.Err == nil && m.store.Remove(seq, erase != 0, msgs.ByDelete) {
+		m.result.Count = 1
+	}
+	m.noteResult()
+}
+
+func (m *Machine) mayDelete(seq uint64) *api.Error {
+	switch {
+	case m.cfg.Sealed:
+		return api.ErrStreamSealed
+	case m.cfg.DenyDelete:
+		return api.ErrStreamMsgDeleteFailed.With("message delete not permitted")
+	case !m.store.Has(seq):
+		return api.NewSequenceNotFound(seq)
+	}
+	return nil
+}
+
+// EncodePurge appends an entry that removes the messages that filter selects (all if it is empty)
+// and that are below before (0: no bound), but for the newest keep of them.
+func EncodePurge(dst []byte, now int64, filter string, before, keep uint64) []byte {
+	dst = appendBytes(appendHead(dst, kindPurge, now), filter)
+	dst = binary.AppendUvarint(dst, before)
+	return binary.AppendUvarint(dst, keep)
+}
+
+func (m *Machine) applyPurge(r *reader) {
+	filter, before, keep := r.string(), r.uint(), r.uint()
+	if r.bad {
+		return
+	}
+	switch {
+	case m.cfg.Sealed:
+		m.result = Result{Err: api.ErrStreamSealed}
+	case m.cfg.DenyPurge:
+		m.result = Result{Err: api.ErrStreamPurgeFailed.With("stream purge not permitted")}
+	default:
+		m.result = Result{Count: m.store.Purge(filterOf(filter), before, keep)}
+	}
+	m.noteResult()
+}
+
+func (m *Machine) noteResult() {
+	code := 0
+	if m.result.Err != nil {
+		code = m.result.Err.ErrCode
+	}
+	m.hash = mix(m.hash, m.result.Count^uint64(code)<<32)
+}
+
+// filterOf is the filter of a subject; none for all.
+func filterOf(subj string) *msgs.Filter {
+	if subj == "" || subj == ">" {
+		return nil
+	}
+	return msgs.NewFilter(subj)
+}
+
+// EncodeConfig appends an entry that puts a configuration in force.
+func EncodeConfig(dst []byte, now int64, cfg *api.StreamConfig) []byte {
+	return appendBytes(appendHead(dst, kindConfig, now), api.Marshal(cfg))
+}
+
+func (m *Machine) applyConfig(r *reader) {
+	cfg := &api.StreamConfig{}
+	if json.Unmarshal(r.bytes(), cfg) != nil || r.bad {
+		r.fail()
+		return
+	}
+	m.setConfig(cfg)
+}
+
+// SetConfig puts a configuration in force, while an entry is applied that the machine is not given; now
+// is the entry's time. Limits that it lowers are enforced at once.
+func (m *Machine) SetConfig(cfg *api.StreamConfig, now int64) {
+	m.begin(now)
+	m.hash = mixBytes(m.hash, api.Marshal(cfg))
+	m.setConfig(cfg)
+}
+
+func (m *Machine) setConfig(cfg *api.StreamConfig) {
+	m.configure(cfg)
+	m.dedupe.setWindow(windowOf(cfg), m.now)
+	m.sources.configure(cfg)
+	if !cfg.AllowMsgTTL && cfg.SubjectDeleteMarkerTTL <= 0 {
+		m.markers.clear()
+	}
+}
+
+// EncodeAcked appends an entry that removes messages that nobody needs any more.
+func EncodeAcked(dst []byte, now int64, seqs []uint64) []byte {
+	dst = binary.AppendUvarint(appendHead(dst, kindAcked, now), uint64(len(seqs)))
+	last := uint64(0)
+	for _, seq := range seqs {
+		dst = binary.AppendVarint(dst, int64(seq-last))
+		last = seq
+	}
+	return dst
+}
+
+func (m *Machine) applyAcked(r *reader) {
+	seq := uint64(0)
+	for range r.count(1) {
+		seq += uint64(r.int())
+		if r.bad {
+			return
+		}
+		m.store.Remove(seq, false, msgs.ByAck)
+	}
+}
+
+// RemoveAcked removes a message that nobody needs any more, while an entry is applied that
+// the machine is not given. It tells whether the message was there.
+func (m *Machine) RemoveAcked(seq uint64) bool { return m.store.Remove(seq, false, msgs.ByAck) }
+
+// PurgeUnneeded removes everything: the last consumer of an interest stream is gone. It is called
+// while an entry is applied that the machine is not given.
+func (m *Machine) PurgeUnneeded() uint64 { return m.store.Purge(nil, 0, 0) }

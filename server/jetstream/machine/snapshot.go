@@ -1,0 +1,62 @@
+package machine
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+
+	"github.com/lockstepmq/lockstep/server/jetstream/api"
+)
+
+// snapshotVersion is the first byte of a snapshot.
+const snapshotVersion = 1
+
+// Snapshot gives everything that entries made and the store does not hold. Machines that applied the same
+// entries give the same bytes.
+func (m *Machine) Snapshot() []byte {
+	b := []byte{snapshotVersion}
+	b = binary.AppendVarint(b, m.now)
+	b = binary.LittleEndian.AppendUint64(b, m.hash)
+	b = appendBytes(b, m.lastID)
+	b = appendBytes(b, api.Marshal(m.cfg))
+	b = m.dedupe.snapshot(b)
+	b = m.schedules.snapshot(b)
+	b = m.sources.snapshot(b)
+	b = m.markers.snapshot(b)
+	return m.broken.snapshot(b)
+}
+
+// Restore gives a new machine the state of a snapshot; its store is in the state that it had then.
+func (m *Machine) Restore(snapshot []byte) error {
+	r := reader{p: snapshot}
+	if v := r.byte(); v != snapshotVersion {
+		return fmt.Errorf("state of the messages of stream %q has version %d; this server knows %d", m.cfg.Name, v, snapshotVersion)
+	}
+	m.now = r.int()
+	for i := range 8 {
+		m.hash = m.hash&^(0xff<<(8*i)) | uint64(r.byte())<<(8*i)
+	}
+	m.lastID = append(m.lastID[:0], r.bytes()...)
+	cfg := &api.StreamConfig{}
+	if err := json.Unmarshal(r.bytes(), cfg); err != nil || r.bad {
+		return fmt.Errorf("state of the messages of stream %q: configuration cannot be read: %v", m.cfg.Name, err)
+	}
+	hash := m.hash
+	m.configure(cfg)
+	m.hash = hash
+	m.dedupe = dedupe{window: windowOf(cfg)}
+	m.dedupe.restore(&r)
+	m.schedules = schedules{}
+	m.schedules.init()
+	m.schedules.restore(&r)
+	m.sources = sources{}
+	m.sources.restore(&r)
+	m.markers = markers{}
+	m.markers.restore(&r)
+	m.broken = chains{}
+	m.broken.restore(&r)
+	if r.bad || r.more() {
+		return fmt.Errorf("state of the messages of stream %q cannot be read", m.cfg.Name)
+	}
+	return nil
+}

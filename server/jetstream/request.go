@@ -1,0 +1,151 @@
+package jetstream
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+
+	"github.com/lockstepmq/lockstep/server/account"
+	"github.com/lockstepmq/lockstep/server/broker"
+	"github.com/lockstepmq/lockstep/server/jetstream/api"
+)
+
+// request is one API request on its way.
+type request struct {
+	api.Call
+	m      *Manager
+	t      *tenant
+	reply  string
+	header []byte
+	body   []byte
+	text   string // subject
+	id     string // of its audit
+	info   *account.ClientInfo
+}
+
+// wantsAPI keeps what streams answer by themselves away from the manager's sink.
+func wantsAPI(subject []byte) bool {
+	rest, ok := strings.CutPrefix(string(subject), api.Prefix)
+	return ok && !strings.HasPrefix(rest, "CONSUMER.MSG.NEXT.") && !strings.HasPrefix(rest, "DIRECT.GET.")
+}
+
+// drain takes API requests off the sink.
+func (m *Manager) drain(batches []*broker.Batch) {
+	m.now = m.cfg.Clock.Now()
+	for _, b := range batches {
+		for i := range b.Messages {
+			m.receive(b, &b.Messages[i])
+		}
+		b.Release()
+	}
+	m.flush()
+}
+
+// receive serves one request. What of it is kept is copied.
+func (m *Manager) receive(b *broker.Batch, a *broker.Arrival) {
+	t := m.subs[a.Sub]
+	call, ok := api.ParseCall(string(a.Subject))
+	if t == nil || !ok || m.stopped {
+		return
+	}
+	serve := handlers[call.Endpoint]
+	if serve == nil {
+		return
+	}
+	r := &request{
+		Call: call, m: m, t: t, text: string(a.Subject), reply: string(a.Reply),
+		header: append([]byte(nil), a.Header...), body: append([]byte(nil), a.Data...), info: b.Info, id: m.newID(),
+	}
+	m.apiTotal.Add(1)
+	t.apiTotal.Add(1)
+	switch {
+	case !api.LevelServed(r.header):
+		r.fail(api.ErrRequiredApiLevel)
+	case t.acc == m.cfg.Broker.SystemAccount() && call.Endpoint != api.EndpointAccountInfo && call.Account == "":
+		r.respondWith(t.sender, api.Marshal(&api.ApiResponse{Type: "io.nats.jetstream.api.v1.system_response", Error: api.ErrNotEnabledForAccount}), true)
+	case t.grant == nil && call.Account == "":
+		r.fail(api.ErrNotEnabledForAccount)
+	default:
+		serve(m, r)
+	}
+}
+
+// head is the beginning of a response.
+func (r *request) head() api.ApiResponse { return r.Endpoint.Response() }
+
+// respond answers on the manager's strand.
+func (r *request) respond(v any) { r.respondBy(r.t.sender, v) }
+
+// respondBy answers through the sender of the strand that it runs on.
+func (r *request) respondBy(s *broker.Sender, v any) { r.respondWith(s, api.Marshal(v), false) }
+
+// fail answers with an error.
+func (r *request) fail(err *api.Error) { r.failBy(r.t.sender, err) }
+
+func (r *request) failBy(s *broker.Sender, err *api.Error) {
+	r.respondWith(s, r.Endpoint.Refusal(err), true)
+}
+
+// respondWith answers and audits.
+func (r *request) respondWith(s *broker.Sender, body []byte, failed bool) {
+	if failed {
+		r.m.apiErrors.Add(1)
+		r.t.apiErrors.Add(1)
+	}
+	if r.reply != "" {
+		s.Publish([]byte(r.reply), nil, nil, body)
+	}
+	if failed || r.Endpoint != api.EndpointMsgGet && r.Endpoint != api.EndpointConsumerReset {
+		r.audit(s, body)
+	}
+}
+
+// decode reads a body that must be there.
+func (r *request) decode(v any) *api.Error { return api.Decode(r.body, v, r.m.strict()) }
+
+// decodeOptional reads a body that may be missing.
+func (r *request) decodeOptional(v any) *api.Error {
+	if !api.HasBody(r.body) {
+		return nil
+	}
+	return r.decode(v)
+}
+
+// strict tells whether unknown fields are errors.
+func (m *Manager) strict() bool { return !m.cfg.Options().NoJetStreamStrict }
+
+// audit publishes the advisory of a request, if anybody listens.
+func (r *request) audit(s *broker.Sender, response []byte) {
+	const subject = "$JS.EVENT.ADVISORY.API"
+	if !r.m.cfg.Broker.Interested(r.t.acc, subject, "") {
+		return
+	}
+	s.Publish([]byte(subject), nil, nil, api.Marshal(r.auditOf(response)))
+}
+
+// advise publishes an advisory in the tenant's account, on the manager's strand.
+func (t *tenant) advise(subject string, build func(id string, now time.Time) any) {
+	if t.m.cfg.Broker.Interested(t.acc, subject, "") {
+		t.sender.Publish([]byte(subject), nil, nil, api.Marshal(build(t.m.newID(), t.m.now.UTC())))
+	}
+}
+
+// auditOf is the advisory of a request.
+func (r *request) auditOf(response []byte) any {
+	return api.NewAPIAudit(r.id, r.m.cfg.Clock.Now(), r.m.env.Server, clientOf(r.info), r.text, r.body, response, r.m.env.Domain)
+}
+
+// clientOf is who sent a request, as advisories show it.
+func clientOf(info *account.ClientInfo) any {
+	if info == nil {
+		return nil
+	}
+	return json.RawMessage(account.AppendRequestInfo(nil, *info))
+}
+
+// flush hands over what was sent in this task.
+func (m *Manager) flush() {
+	for _, t := range m.order {
+		t.sender.Flush()
+	}
+}

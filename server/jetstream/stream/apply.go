@@ -1,0 +1,224 @@
+package stream
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/consumer"
+	"github.com/lockstepmq/lockstep/server/raft"
+)
+
+// Kinds of entries: the first byte of each.
+const (
+	kindMessages       = 1 // for the machine
+	kindEvents         = 2
+	kindConsumerCreate = 3
+	kindConsumerUpdate = 4
+	kindConsumerDelete = 5
+	kindConfig         = 6
+)
+
+// answerTag is what an administrative entry carries to its apply.
+type answerTag struct{ done func() }
+
+// propose hands an entry to the group. Its tag comes back with Apply.
+func (s *Stream) propose(payload []byte, tag any, class raft.Class) {
+	if err := s.group.Propose(payload, tag, class); err != nil {
+		s.refuse(tag, err)
+	}
+}
+
+// refuse ends what waited for an entry that the group does not take: a publisher gets no
+// answer, as from a server that is gone.
+func (s *Stream) refuse(tag any, err error) {
+	switch t := tag.(type) {
+	case *intake:
+		s.letGoIntake(t)
+	case *eventsTag:
+		s.events.flying--
+	}
+	s.fail(err)
+}
+
+// Apply is part of [raft.Machine].
+func (s *Stream) Apply(e *raft.Entry) bool {
+	if len(e.Payload) == 0 {
+		return true
+	}
+	switch e.Payload[0] {
+	case kindMessages:
+		return s.applyMessages(e)
+	case kindEvents:
+		s.applyEvents(e)
+	case kindConsumerCreate:
+		s.applyConsumerCreate(e)
+	case kindConsumerUpdate:
+		s.applyConsumerUpdate(e)
+	case kindConsumerDelete:
+		s.applyConsumerDelete(e)
+	case kindConfig:
+		s.applyConfig(e)
+	default:
+		s.fail(fmt.Errorf("%w: kind %d at index %d", errEntry, e.Payload[0], e.Index))
+	}
+	if t, ok := e.Tag.(*answerTag); ok && t.done != nil {
+		t.done()
+	}
+	return true
+}
+
+// applyMessages lets the machine apply; a publisher's replies are at hand meanwhile.
+func (s *Stream) applyMessages(e *raft.Entry) bool {
+	s.tag, _ = e.Tag.(*intake)
+	if !s.machine.Apply(e.Payload[1:]) {
+		return false
+	}
+	switch t := e.Tag.(type) {
+	case *intake:
+		s.letGoIntake(t)
+		s.tag = nil
+	case *resultTag:
+		t.done(s.machine.Result())
+	}
+	return true
+}
+
+// Applied is part of [raft.Machine].
+func (s *Stream) Applied(replayed bool) {
+	s.tick()
+	if replayed {
+		s.lead()
+	}
+	s.endTask()
+}
+
+// endTask flushes what a task sent, and arms what comes next.
+func (s *Stream) endTask() {
+	s.count()
+	s.armWake()
+	s.sender.Flush()
+}
+
+// count tells the account's usage what changed.
+func (s *Stream) count() {
+	st := s.store.State()
+	if n := int64(st.Bytes); n != s.counted.bytes {
+		s.spec.Usage.add(s.cfg.Storage, n-s.counted.bytes)
+		s.counted.bytes = n
+	}
+	if n := int64(st.Msgs); n != s.counted.messages {
+		s.spec.Usage.addMessages(n - s.counted.messages)
+		s.counted.messages = n
+	}
+	if n := int64(s.consumers.len()); n != s.counted.consumers {
+		s.spec.Usage.addConsumers(n - s.counted.consumers)
+		s.counted.consumers = n
+	}
+}
+
+// uncount takes back what a stream that goes was counted for.
+func (s *Stream) uncount() {
+	s.spec.Usage.add(s.cfg.Storage, -s.counted.bytes)
+	s.spec.Usage.addMessages(-s.counted.messages)
+	s.spec.Usage.addConsumers(-s.counted.consumers)
+	s.counted = counted{}
+}
+
+// appendConsumerEntry writes the JSON of a consumer's configuration with what identifies it.
+func appendConsumerEntry(dst []byte, id uint32, name string, created time.Time, cfg *api.ConsumerConfig) []byte {
+	text, err := json.Marshal(cfg)
+	if err != nil {
+		panic("consumer configuration: " + err.Error()) // plain fields only
+	}
+	b := binary.AppendUvarint(dst, uint64(id))
+	b = appendBytes(b, name)
+	b = binary.AppendVarint(b, created.UnixNano())
+	return appendBytes(b, text)
+}
+
+func readConsumerEntry(p []byte) (id uint32, name string, created time.Time, cfg *api.ConsumerConfig, err error) {
+	d := decoder{p: p}
+	id, name = uint32(d.uint()), d.string()
+	created = time.Unix(0, d.int()).UTC()
+	text := d.bytes()
+	if d.err != nil {
+		return 0, "", created, nil, d.err
+	}
+	cfg = &api.ConsumerConfig{}
+	if err := json.Unmarshal(text, cfg); err != nil {
+		return 0, "", created, nil, fmt.Errorf("%w: consumer configuration: %v", errEntry, err)
+	}
+	return id, name, created, cfg, nil
+}
+
+func (s *Stream) applyConsumerCreate(e *raft.Entry) {
+	id, name, created, cfg, err := readConsumerEntry(e.Payload[1:])
+	if err != nil {
+		s.fail(err)
+		return
+	}
+	h := &hosted{id: id, name: name}
+	h.c = consumer.New(hostOf{s}, consumer.Spec{ID: id, Name: name, Created: created, Config: cfg})
+	s.consumers.add(h)
+	s.adopt(h)
+	if s.leads {
+		h.c.Start()
+	}
+}
+
+func (s *Stream) applyConsumerUpdate(e *raft.Entry) {
+	id, _, _, cfg, err := readConsumerEntry(e.Payload[1:])
+	if err != nil {
+		s.fail(err)
+		return
+	}
+	h := s.consumers.byID[id]
+	if h == nil {
+		return
+	}
+	narrowed := s.isInterest()
+	var needed []uint64
+	if narrowed {
+		s.eachNeeded(h, func(seq uint64) { needed = append(needed, seq) })
+	}
+	s.consumers.refilter(h, func() { h.c.Update(cfg) })
+	for _, seq := range needed {
+		if subj, ok := s.store.SubjectOf(seq); ok && !h.c.Matches([]byte(subj)) {
+			s.letGo(seq)
+		}
+	}
+}
+
+func (s *Stream) applyConsumerDelete(e *raft.Entry) {
+	d := decoder{p: e.Payload[1:]}
+	h := s.consumers.byID[uint32(d.uint())]
+	if h == nil {
+		return
+	}
+	s.consumers.remove(h)
+	s.disown(h)
+	h.c.Stop(consumer.Deleted)
+}
+
+// applyConfig puts a configuration in force.
+func (s *Stream) applyConfig(e *raft.Entry) {
+	d := decoder{p: e.Payload[1:]}
+	now := d.int()
+	cfg := &api.StreamConfig{}
+	if err := json.Unmarshal(d.bytes(), cfg); d.err != nil || err != nil {
+		s.fail(fmt.Errorf("%w: stream configuration: %v", errEntry, err))
+		return
+	}
+	was := s.cfg
+	s.cfg = cfg
+	s.machine.SetConfig(cfg, now)
+	if was.Retention != cfg.Retention {
+		s.recount()
+	}
+	if s.leads {
+		s.reconfigure(was)
+	}
+}

@@ -1,0 +1,207 @@
+package stream
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/lockstepmq/lockstep/server/jetstream/consumer"
+	"github.com/lockstepmq/lockstep/server/subject"
+)
+
+// hosted is a consumer and what the stream knows of it.
+type hosted struct {
+	c         *consumer.Consumer
+	id        uint32
+	name      string
+	listening bool // told of new and removed messages
+	queued    bool // in the run queue
+	gone      bool
+	tick      func() // of a running Step
+}
+
+// consumers is the registry: by name, by id, by filter, and those that listen.
+type consumers struct {
+	byName map[string]*hosted
+	byID   map[uint32]*hosted
+	of     map[*consumer.Consumer]*hosted
+	nextID uint32
+
+	interest listeners // all, where retention asks
+	awake    listeners // those that wait for new messages
+	run      []*hosted // in turn
+	running  bool      // a task is posted
+}
+
+// listeners are consumers by what they filter on.
+type listeners struct {
+	all     []*hosted // without filter
+	index   *subject.Index[*hosted]
+	indexed int
+	found   subject.Result[*hosted]
+}
+
+func (l *listeners) add(h *hosted) {
+	filters := h.c.Filters()
+	if len(filters) == 0 {
+		l.all = append(l.all, h)
+		return
+	}
+	if l.index == nil {
+		l.index = subject.NewIndex[*hosted]()
+	}
+	for _, f := range filters {
+		l.index.Insert(f, "", 1, h)
+	}
+	l.indexed++
+}
+
+func (l *listeners) remove(h *hosted, filters []string) {
+	if len(filters) == 0 {
+		if i := slices.Index(l.all, h); i >= 0 {
+			l.all = slices.Delete(l.all, i, i+1)
+		}
+		return
+	}
+	for _, f := range filters {
+		l.index.Remove(f, "", h)
+	}
+	l.indexed--
+}
+
+// matching gives the filtered ones that match; those without filter are in all.
+func (l *listeners) matching(subj []byte) []*hosted {
+	if l.indexed == 0 {
+		return nil
+	}
+	l.index.Match(subj, &l.found)
+	return l.found.Plain
+}
+
+func (l *listeners) empty() bool { return len(l.all) == 0 && l.indexed == 0 }
+
+func newConsumers() consumers {
+	return consumers{
+		byName: make(map[string]*hosted), byID: make(map[uint32]*hosted),
+		of: make(map[*consumer.Consumer]*hosted),
+	}
+}
+
+func (r *consumers) len() int { return len(r.byName) }
+
+// count is how many consumers' filters match subject.
+func (r *consumers) count(subj []byte) int {
+	return len(r.interest.all) + len(r.interest.matching(subj))
+}
+
+func (r *consumers) add(h *hosted) {
+	r.byName[h.name], r.byID[h.id], r.of[h.c] = h, h, h
+	r.nextID = max(r.nextID, h.id+1)
+	r.interest.add(h)
+}
+
+func (r *consumers) remove(h *hosted) {
+	h.gone = true
+	delete(r.byName, h.name)
+	delete(r.byID, h.id)
+	delete(r.of, h.c)
+	r.interest.remove(h, h.c.Filters())
+	if h.listening {
+		h.listening = false
+		r.awake.remove(h, h.c.Filters())
+	}
+}
+
+// refilter lets change give h another filter.
+func (r *consumers) refilter(h *hosted, change func()) {
+	filters := h.c.Filters()
+	r.interest.remove(h, filters)
+	if h.listening {
+		r.awake.remove(h, filters)
+	}
+	change()
+	r.interest.add(h)
+	if h.listening {
+		r.awake.add(h)
+	}
+}
+
+// all gives the consumers in the order of their creation.
+func (r *consumers) all() []*hosted {
+	list := make([]*hosted, 0, len(r.byID))
+	for _, h := range r.byID { //lockstep:ordered sorted below
+		list = append(list, h)
+	}
+	slices.SortFunc(list, func(a, b *hosted) int { return int(int64(a.id) - int64(b.id)) })
+	return list
+}
+
+// names gives the consumers by name, ascending.
+func (r *consumers) names() []*hosted {
+	list := make([]*hosted, 0, len(r.byName))
+	for _, h := range r.byName { //lockstep:ordered sorted below
+		list = append(list, h)
+	}
+	slices.SortFunc(list, func(a, b *hosted) int { return strings.Compare(a.name, b.name) })
+	return list
+}
+
+// listen moves h in or out of those that are told of messages.
+func (r *consumers) listen(h *hosted, on bool) {
+	if h.listening == on || h.gone {
+		return
+	}
+	h.listening = on
+	if on {
+		r.awake.add(h)
+	} else {
+		r.awake.remove(h, h.c.Filters())
+	}
+}
+
+// stepBudget is how many messages one consumer may send in one turn.
+const stepBudget = 256
+
+// turns is how many turns one task gives.
+const turns = 8
+
+// schedule puts h into the run queue.
+func (s *Stream) schedule(h *hosted) {
+	r := &s.consumers
+	if h.queued || h.gone {
+		return
+	}
+	h.queued = true
+	r.run = append(r.run, h)
+	if !r.running {
+		r.running = true
+		s.strand.Post(s.runConsumers)
+	}
+}
+
+// runConsumers gives consumers that have work their turns, and yields to what else waits
+// for the strand.
+func (s *Stream) runConsumers() {
+	r := &s.consumers
+	r.running = false
+	if s.closed {
+		return
+	}
+	s.tick()
+	n := min(turns, len(r.run))
+	for range n {
+		h := r.run[0]
+		r.run[0] = nil
+		r.run = r.run[1:]
+		h.queued = false
+		if !h.gone && h.c.Step(stepBudget) {
+			s.schedule(h)
+		}
+	}
+	if len(r.run) == 0 {
+		r.run = nil
+	} else if !r.running {
+		r.running = true
+		s.strand.Post(s.runConsumers)
+	}
+	s.endTask()
+}

@@ -1,0 +1,106 @@
+package stream
+
+import (
+	"encoding/binary"
+
+	"github.com/lockstepmq/lockstep/server/raft"
+)
+
+// eventLog gathers what consumers record until it is proposed as one entry: with the
+// task's end when someone waits for it, else with a flush that comes anyway.
+type eventLog struct {
+	buf     []byte // an entry: kind, then events
+	count   int
+	prompt  bool
+	posted  bool
+	waiters []func() // told at commit
+	flying  int      // entries proposed and not applied
+	task    func()
+}
+
+// eventsTag is what an entry of events carries to its commit.
+type eventsTag struct{ committed []func() }
+
+// eventsMax bounds the events of one entry, in bytes.
+const eventsMax = 256 << 10
+
+// record adds an event of a consumer.
+func (s *Stream) record(h *hosted, event []byte, prompt bool, committed func()) {
+	l := &s.events
+	if len(l.buf) == 0 {
+		l.buf = append(l.buf, kindEvents)
+	}
+	l.buf = binary.AppendUvarint(l.buf, uint64(h.id))
+	l.buf = appendBytes(l.buf, event)
+	l.count++
+	if committed != nil {
+		l.waiters = append(l.waiters, committed)
+		prompt = true
+	}
+	l.prompt = l.prompt || prompt
+	if len(l.buf) >= eventsMax {
+		s.proposeEvents()
+		return
+	}
+	if !l.posted {
+		l.posted = true
+		if l.task == nil {
+			l.task = s.flushEvents
+		}
+		s.strand.Post(l.task)
+	}
+}
+
+// flushEvents proposes what the tasks before it recorded.
+func (s *Stream) flushEvents() {
+	s.events.posted = false
+	s.proposeEvents()
+}
+
+func (s *Stream) proposeEvents() {
+	l := &s.events
+	if l.count == 0 || s.closed {
+		return
+	}
+	payload, waiters, class := l.buf, l.waiters, raft.Lazy
+	if l.prompt {
+		class = raft.Prompt
+	}
+	l.buf, l.waiters, l.count, l.prompt = make([]byte, 0, len(payload)), nil, 0, false
+	l.flying++
+	s.propose(payload, &eventsTag{waiters}, class)
+}
+
+// applyEvents carries out the committed side of events: retention, and answers to who
+// waited. In replay the consumers see the events themselves first.
+func (s *Stream) applyEvents(e *raft.Entry) {
+	tag, _ := e.Tag.(*eventsTag)
+	d := decoder{p: e.Payload[1:]}
+	for len(d.p) > 0 {
+		id, event := uint32(d.uint()), d.bytes()
+		if d.err != nil {
+			s.fail(d.err)
+			return
+		}
+		h := s.consumers.byID[id]
+		switch {
+		case h == nil: // deleted meanwhile
+		case tag == nil:
+			h.c.Replay(event)
+		default:
+			h.c.Committed(event)
+		}
+	}
+	if tag == nil {
+		return
+	}
+	s.events.flying--
+	for _, fn := range tag.committed {
+		fn()
+	}
+	s.afterEvents()
+}
+
+// settled tells whether the consumers' state is exactly what the applied entries made: a
+// leader's runs ahead of its log by what is not committed yet.
+func (s *Stream) settled() bool { return s.events.flying == 0 && s.events.count == 0 }

@@ -1,0 +1,301 @@
+package stream
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/lockstepmq/lockstep/server/account"
+	"github.com/lockstepmq/lockstep/server/broker"
+	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/consumer"
+	"github.com/lockstepmq/lockstep/server/jetstream/machine"
+	"github.com/lockstepmq/lockstep/server/raft"
+	"github.com/lockstepmq/lockstep/server/subject"
+	"github.com/lockstepmq/lockstep/storage/msgs"
+)
+
+// stateVersion is the first byte of a checkpoint's state.
+const stateVersion = 1
+
+// Open starts a stream: it recovers what the log and the disk have of it, or begins
+// empty. done is called on the stream's strand when it serves, or with what keeps it from
+// that.
+func Open(env *Env, spec Spec, done func(*Stream, error)) {
+	s := &Stream{
+		env: env, spec: spec, cfg: spec.Config, name: spec.Config.Name,
+		strand:    env.Clock.NewStrand(fmt.Sprintf("stream %s %s", spec.Account.Name, spec.Config.Name)),
+		consumers: newConsumers(), waiting: make(map[string][]func()),
+		keep: retention{needs: make(map[uint64]uint32)},
+		subs: make(map[string]*account.Subscription), ctl: make(map[string]*account.Subscription),
+	}
+	s.opened = func(err error) { done(s, err) }
+	s.wake = s.strand.NewTimer(s.deadline)
+	group, err := env.Host.Open(raft.Options{
+		ID: spec.ID, Name: s.strand.Name(), Strand: s.strand, Machine: s, Memory: spec.Config.Storage == api.MemoryStorage,
+	})
+	if err != nil {
+		s.strand.Post(func() { s.finish(err) })
+		return
+	}
+	s.group = group
+}
+
+// finish tells who opened the stream, once.
+func (s *Stream) finish(err error) {
+	if fn := s.opened; fn != nil {
+		s.opened = nil
+		fn(err)
+	}
+}
+
+// Restore is part of [raft.Machine].
+func (s *Stream) Restore(state []byte, done func(error)) {
+	s.tick()
+	s.sender = s.env.Broker.NewSender(s.strand, s.spec.Account, s.strand.Name())
+	d := decoder{}
+	var manifest []byte
+	if state != nil {
+		d.p = state
+		if v := d.byte(); v != stateVersion {
+			done(fmt.Errorf("state of stream %q has version %d; this server knows %d", s.name, v, stateVersion))
+			return
+		}
+		manifest = d.bytes()
+	}
+	if s.cfg.Storage == api.MemoryStorage {
+		s.store = msgs.NewMemory(s.strand, s.env.Store)
+		done(s.restoreState(&d, state != nil))
+		return
+	}
+	o := s.env.Store
+	msgs.OpenFile(s.env.Disk, s.strand, s.spec.Dir, manifest, o, func(st msgs.Store, report *msgs.Report, err error) {
+		if err != nil {
+			done(err)
+			return
+		}
+		s.store = st
+		s.reportDamage(report)
+		s.tick()
+		done(s.restoreState(&d, state != nil))
+	})
+}
+
+// reportDamage logs what is not as it was written.
+func (s *Stream) reportDamage(r *msgs.Report) {
+	if r == nil {
+		return
+	}
+	for _, d := range r.Damage {
+		s.env.Log.Errorf("Stream '%s > %s': damage in %s", s.spec.Account.Name, s.name, d)
+	}
+	if n := len(r.Lost); n > 0 {
+		s.env.Log.Errorf("Stream '%s > %s': %d messages are lost to damage, the first is %d", s.spec.Account.Name, s.name, n, r.Lost[0])
+	}
+}
+
+// restoreState reads what checkpointState wrote, behind the manifest.
+func (s *Stream) restoreState(d *decoder, any bool) error {
+	var snapshot []byte
+	if any {
+		cfg := &api.StreamConfig{}
+		if err := json.Unmarshal(d.bytes(), cfg); err != nil || d.err != nil {
+			return fmt.Errorf("state of stream %q: configuration: %w", s.name, errors.Join(errEntry, err))
+		}
+		s.cfg = cfg
+		snapshot = d.bytes()
+	}
+	s.machine = machine.New(machine.Options{
+		Store: s.store, Config: s.cfg, Effects: effects{s}, Interest: s, Domain: s.env.Domain,
+		Resume: func() { s.group.Resume() },
+	})
+	if !any {
+		return nil
+	}
+	if err := s.machine.Restore(snapshot); err != nil {
+		return err
+	}
+	s.consumers.nextID = uint32(d.uint())
+	for range d.uint() {
+		id, name, created, cfg, err := readConsumerEntry(d.bytes())
+		if err != nil {
+			return err
+		}
+		h := &hosted{id: id, name: name}
+		spec := consumer.Spec{ID: id, Name: name, Created: created, Config: cfg}
+		if h.c, err = consumer.Restore(hostOf{s}, spec, d.bytes()); err != nil {
+			return fmt.Errorf("state of consumer %q of stream %q: %w", name, s.name, err)
+		}
+		s.consumers.add(h)
+	}
+	s.keep.restore(d)
+	return d.err
+}
+
+// errNotNow: the consumers' state runs ahead of the log; the checkpoint comes when it does not.
+var errNotNow = errors.New("the state is ahead of the log")
+
+// Checkpoint is part of [raft.Machine]. A leader's consumers are ahead of the log by what is
+// not committed yet, and a state must be that of the entries applied: so what comes
+// in is held until the log has caught up, a flush later at most.
+func (s *Stream) Checkpoint(done func([]byte, error)) {
+	if !s.settled() {
+		s.wantCheckpoint = true
+		s.events.prompt = true
+		s.proposeEvents()
+		done(nil, errNotNow)
+		return
+	}
+	state := s.checkpointState()
+	s.store.Checkpoint(func(manifest []byte, err error) {
+		if err != nil {
+			done(nil, err)
+			return
+		}
+		s.manifest = manifest
+		b := appendBytes([]byte{stateVersion}, manifest)
+		done(append(b, state...), nil)
+	})
+}
+
+// afterEvents takes the checkpoint that waited for the log, and then what was held back.
+func (s *Stream) afterEvents() {
+	if !s.settled() {
+		return
+	}
+	if fn := s.closing; fn != nil {
+		s.closing = nil
+		fn()
+		return
+	}
+	if !s.wantCheckpoint {
+		return
+	}
+	s.wantCheckpoint = false
+	s.group.CheckpointNow(nil)
+	held := s.held
+	s.held = nil
+	for _, fn := range held {
+		fn()
+	}
+}
+
+// Checkpointed is part of [raft.Machine].
+func (s *Stream) Checkpointed([]byte) {
+	if s.manifest != nil {
+		s.store.Release(s.manifest)
+	}
+}
+
+func (s *Stream) checkpointState() []byte {
+	b := appendBytes(nil, api.Marshal(s.cfg))
+	b = appendBytes(b, s.machine.Snapshot())
+	b = binary.AppendUvarint(b, uint64(s.consumers.nextID))
+	all := s.consumers.all()
+	b = binary.AppendUvarint(b, uint64(len(all)))
+	for _, h := range all {
+		b = appendBytes(b, appendConsumerEntry(nil, h.id, h.name, h.c.Created(), h.c.Config()))
+		b = appendBytes(b, h.c.Snapshot(nil))
+	}
+	return s.keep.snapshot(b)
+}
+
+// Failed is part of [raft.Machine].
+func (s *Stream) Failed(err error) { s.fail(err) }
+
+// fail ends the stream's service: what it cannot promise it does not answer.
+func (s *Stream) fail(err error) {
+	if s.failed != nil || s.closed {
+		return
+	}
+	s.failed = err
+	if !errors.Is(err, raft.ErrStopped) {
+		s.env.Log.Errorf("Stream '%s > %s' stopped: %v", s.spec.Account.Name, s.name, err)
+	}
+	s.unsubscribe()
+	if fn := s.closing; fn != nil {
+		s.closing = nil
+		fn()
+	}
+	s.finish(err)
+	if s.env.StreamFailed != nil {
+		s.env.StreamFailed(s, err)
+	}
+}
+
+// lead begins to serve.
+func (s *Stream) lead() {
+	s.leads = true
+	s.ackPrefix = api.AppendPubAckHead(nil, s.name, s.env.Domain)
+	s.ingest = s.env.Broker.NewSink(s.strand, broker.SinkOptions{
+		Name: s.strand.Name(), Credit: s.env.Limits.BufferedBytes, CreditMsgs: s.env.Limits.BufferedMsgs, Full: s.overflow,
+	}, s.take)
+	s.control = s.env.Broker.NewSink(s.strand, broker.SinkOptions{Name: s.strand.Name()}, s.takeControl)
+	s.serve()
+	for _, h := range s.consumers.all() {
+		h.c.Recovered()
+	}
+	s.finish(nil)
+}
+
+// serve puts in force what the configuration says besides the machine: which subjects are
+// listened to, and what is published again.
+func (s *Stream) serve() {
+	s.republish = nil
+	if r := s.cfg.RePublish; r != nil {
+		src := r.Source
+		if src == "" {
+			src = ">"
+		}
+		if t, err := subject.NewTransform(src, r.Destination); err == nil {
+			s.republish = t
+		}
+	}
+	s.listen(s.ingest, s.subs, s.cfg.Subjects, "")
+	s.listen(s.control, s.ctl, s.controlSubjects(), "")
+}
+
+// listen makes a sink's subscriptions these, and no others.
+func (s *Stream) listen(sink *broker.Sink, have map[string]*account.Subscription, want []string, queue string) {
+	keep := make(map[string]bool, len(want))
+	for _, subj := range want {
+		keep[subj] = true
+		if have[subj] != nil {
+			continue
+		}
+		q := queue
+		if s.inQueue(subj) {
+			q = directQueue
+		}
+		sub, err := sink.Subscribe(s.spec.Account, subj, q)
+		if err != nil {
+			s.env.Log.Errorf("Stream '%s > %s': subject %q: %v", s.spec.Account.Name, s.name, subj, err)
+			continue
+		}
+		have[subj] = sub
+	}
+	for subj, sub := range have { //lockstep:ordered each is ended alike
+		if !keep[subj] {
+			sink.Unsubscribe(sub)
+			delete(have, subj)
+		}
+	}
+}
+
+func (s *Stream) unsubscribe() {
+	if s.ingest != nil {
+		s.ingest.Close()
+		s.control.Close()
+	}
+}
+
+// reconfigure follows an update of the configuration.
+func (s *Stream) reconfigure(was *api.StreamConfig) {
+	s.serve()
+	if was.ConsumerLimits != s.cfg.ConsumerLimits {
+		for _, h := range s.consumers.all() {
+			s.schedule(h)
+		}
+	}
+}

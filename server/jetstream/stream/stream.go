@@ -1,0 +1,150 @@
+// Package stream runs one stream: its messages, its consumers, and whoever publishes
+// to it or asks for it.
+//
+// It owns [Stream]: the group whose log holds every change, the machine that applies
+// publishes, the consumers, and the sinks through which messages, acks, pulls and
+// direct gets come in. All of it runs on the stream's strand. What is acknowledged was
+// committed by the group first. The package knows nothing of other streams, of API subjects
+// above the stream, or of account limits but for the [Usage] it shares.
+package stream
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/lockstepmq/lockstep/clock"
+	"github.com/lockstepmq/lockstep/server/account"
+	"github.com/lockstepmq/lockstep/server/broker"
+	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/machine"
+	"github.com/lockstepmq/lockstep/server/logging"
+	"github.com/lockstepmq/lockstep/server/raft"
+	"github.com/lockstepmq/lockstep/server/subject"
+	"github.com/lockstepmq/lockstep/storage"
+	"github.com/lockstepmq/lockstep/storage/msgs"
+)
+
+// Env is what all streams of a server share.
+type Env struct {
+	Clock  clock.Clock
+	Broker *broker.Broker
+	Host   *raft.Host
+	Disk   storage.FS // its root holds streams/
+	Log    *logging.Switch
+	Server string // name
+	// Version is what replies report in _nats.ver.
+	Version    string
+	Domain     string
+	MaxPayload int // bytes
+	Store      msgs.Options
+	Limits     Limits
+	Open       *machine.OpenBatches // of all streams
+	// StreamFailed is told of a stream that cannot go on, on its strand.
+	StreamFailed func(s *Stream, err error)
+}
+
+// Limits of a server on each stream.
+type Limits struct {
+	BufferedMsgs  int // that wait to be stored; above, publishers are told 429
+	BufferedBytes int
+	Batch         machine.BatchLimits
+	RequestBatch  int // of a pull; 0 is none
+	AckPending    int // of a consumer; 0 is none
+}
+
+// Spec is what the catalogue says of a stream.
+type Spec struct {
+	Account *account.Account
+	ID      raft.ID
+	Dir     string // below the disk's root
+	Config  *api.StreamConfig
+	Created time.Time
+	Usage   *Usage
+}
+
+// Stream is one stream. Its methods run on its strand unless they say otherwise.
+type Stream struct {
+	env     *Env
+	spec    Spec
+	strand  clock.Strand
+	cfg     *api.StreamConfig
+	name    string
+	group   *raft.Group
+	store   msgs.Store
+	machine *machine.Machine
+	sender  *broker.Sender
+	opened  func(error) // until the log was replayed
+	leads   bool        // serves
+	closed  bool
+	failed  error
+
+	now  int64 // of the present task, wall
+	mono time.Duration
+
+	ingest    *broker.Sink
+	control   *broker.Sink
+	subs      map[string]*account.Subscription // of ingest, by subject
+	ctl       map[string]*account.Subscription
+	ackPrefix []byte // PubAck up to the sequence
+	tag       *intake
+	free      []*intake
+	builder   machine.Builder
+	republish *subject.Transform
+	scratch   []byte
+	staging   *machine.Staging
+	fast      *machine.FastBatches
+	wake      clock.Timer // the next deadline of machine and staging
+	wakeAt    int64
+
+	inbox          []byte
+	shown          []byte
+	headers        api.PublishHeaders
+	manifest       []byte // of the checkpoint under way
+	wantCheckpoint bool
+	closing        func() // waits until the log has caught up
+	caughtUp       bool // a mirror, with its origin
+
+	consumers consumers
+	keep      retention
+	events    eventLog
+	waiting   map[string][]func() // operations on a consumer that is being created or deleted
+	held      []func()            // inputs that wait for a checkpoint
+	counted   counted             // told to Usage
+}
+
+// counted is what a stream has told its account's usage.
+type counted struct{ bytes, messages, consumers int64 }
+
+// ErrClosed: the stream is gone or going.
+var ErrClosed = fmt.Errorf("stream is closed")
+
+// Strand is where the stream runs.
+func (s *Stream) Strand() clock.Strand { return s.strand }
+
+// Config is the configuration in force.
+func (s *Stream) Config() *api.StreamConfig { return s.cfg }
+
+// Account is the name of the stream's account.
+func (s *Stream) Account() string { return s.spec.Account.Name }
+
+// Created is when the stream was created.
+func (s *Stream) Created() time.Time { return s.spec.Created }
+
+// Sender publishes in the stream's account, on the stream's strand.
+func (s *Stream) Sender() *broker.Sender { return s.sender }
+
+// tick reads the clocks, once a task.
+func (s *Stream) tick() {
+	s.now = s.env.Clock.Now().UnixNano()
+	s.mono = s.env.Clock.Monotonic()
+}
+
+// Do runs fn on the stream's strand, from a task that runs on another; fn may use every
+// method. What it sent is flushed after it.
+func (s *Stream) Do(from clock.Strand, fn func()) {
+	s.strand.PostFrom(from, func() {
+		s.tick()
+		fn()
+		s.sender.Flush()
+	})
+}

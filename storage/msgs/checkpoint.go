@@ -1,0 +1,64 @@
+package msgs
+
+import (
+	"slices"
+)
+
+// checkpoint hands everything to files, notes what there is, and tells when it is durable.
+func (d *disk) checkpoint(done func([]byte, error)) {
+	if d.failed != nil {
+		err := d.failed
+		d.st.strand.Post(func() { done(nil, err) })
+		return
+	}
+	d.eraseDue()
+	s := d.st
+	n := len(s.blocks) - 1
+	b := s.blocks[n]
+	s.squeezeFresh(b)
+	if b.live == 0 {
+		d.abandon(b)
+		s.blocks[n] = newBlock(s.last + 1)
+	} else {
+		d.flush(b)
+	}
+	d.flushSubjects()
+	d.serial++
+	p := &checkpoint{d.manifest().encode(), done}
+	d.points = append(d.points, p)
+	d.add(job{point: p})
+}
+
+// lostSet is the messages that damage took, ascending. Some may still be in the index; they are
+// here until they are removed, or read after all.
+type lostSet struct {
+	seqs  []uint64
+	bytes uint64
+}
+
+func (l *lostSet) report() ([]uint64, uint64) {
+	if len(l.seqs) == 0 {
+		return nil, 0
+	}
+	return slices.Clone(l.seqs), l.bytes
+}
+
+// add notes a message, once.
+func (l *lostSet) add(seq uint64, size int) {
+	at, found := slices.BinarySearch(l.seqs, seq)
+	if !found {
+		l.seqs = slices.Insert(l.seqs, at, seq)
+		l.bytes += uint64(size)
+	}
+}
+
+// forget takes a message out that was found after all, or that nobody wants any more.
+func (l *lostSet) forget(seq uint64, size int) {
+	if len(l.seqs) == 0 {
+		return
+	}
+	if at, found := slices.BinarySearch(l.seqs, seq); found {
+		l.seqs = slices.Delete(l.seqs, at, at+1)
+		l.bytes -= min(uint64(size), l.bytes)
+	}
+}

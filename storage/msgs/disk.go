@@ -1,0 +1,278 @@
+package msgs
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/lockstepmq/lockstep/storage"
+)
+
+// ErrFenced: a write or sync of the store failed. It takes no checkpoint any more; what
+// earlier ones found durable, and the log, are intact.
+var ErrFenced = storage.ErrFenced
+
+// disk is what a store has beside its index when its blocks are files.
+type disk struct {
+	st          *store
+	o           Options
+	fs          storage.FS
+	dir         string
+	compression Compression
+	cache       *Cache
+	files       *Files
+
+	number  uint64 // of the next file
+	serial  uint64 // of the last manifest made
+	durable uint64 // of the last one known to be durable
+	subs    subjectFile
+
+	jobs    []job
+	running bool
+	failed  error
+	spare   []byte        // a buffer to be used again
+	dirty   []*file       // to be synced
+	names   bool          // some name in dir is not durable
+	parent  bool          // nor is dir itself
+	queued  int64         // bytes in jobs
+	written int64         // bytes handed to files since the last compaction
+	garbage []garbage     // files to be removed
+	erasing []erasure     // to be overwritten
+	lost    lostSet       // what damage took
+	compact *compaction   // under way
+	points  []*checkpoint // under way, in order
+}
+
+// diskBlock is what a block has beside its index when it is a file. The file is made when there is
+// something to write.
+type diskBlock struct {
+	file   *file
+	codec  codec
+	framed bool
+	first  uint64 // what the file's header says
+	slots  int    // handed to the file, or waiting to be
+	size   uint32 // of their records
+	body   int64  // length of header and body in the file
+	index  int64  // length of the index, if it is there
+	broken bool   // something of it is damaged: it is left alone
+	scrub  bool   // it holds content that must go, and cannot be overwritten in place
+}
+
+// newFile makes the file object of a number.
+func (d *disk) newFile(number uint64, suffix string) *file {
+	return &file{
+		fs: d.fs, strand: d.st.strand, files: d.files, number: number,
+		name: fileName(d.dir, number, suffix), cut: -1,
+	}
+}
+
+// nextFile makes the object of a file that does not exist yet.
+func (d *disk) nextFile(suffix string) *file {
+	f := d.newFile(d.number, suffix)
+	d.number++
+	d.names = true
+	return f
+}
+
+// begin gives a block a file, and the file its header.
+func (d *disk) begin(b *block) {
+	f := d.nextFile(blockSuffix)
+	b.disk = &diskBlock{file: f, first: b.first, framed: d.compression == S2 || d.o.Sealer != nil}
+	b.disk.codec = newCodec(&d.o, f.number, d.compression == S2)
+	h := fileHeader{blockMagic, bodyPlain, d.o.Identity, f.number, b.first}
+	if b.disk.framed {
+		h.kind = bodyFramed
+	}
+	d.write(f, h.encode(), nil)
+	b.disk.body = fileHeaderLen
+}
+
+// fresh is the first slot of a block that no file has.
+func (b *block) fresh() int {
+	if b.disk == nil {
+		return 0
+	}
+	return b.disk.slots
+}
+
+// squeezeFresh takes what is dead out of what no file has of the tail.
+func (s *store) squeezeFresh(b *block) {
+	from := b.fresh()
+	if b.dead == nil || b.liveFrom(from) == len(b.slots)-from {
+		return
+	}
+	var size uint32
+	if b.disk != nil {
+		size = b.disk.size
+	}
+	type kept struct {
+		seq    uint64
+		slot   slot
+		entry  entry
+		record []byte
+	}
+	var list []kept
+	for i := b.nextLive(from); i < len(b.slots); i = b.nextLive(i + 1) {
+		e := b.entry(i)
+		list = append(list, kept{b.seq(i), b.slots[i], e, b.record(e)})
+	}
+	b.truncate(from)
+	b.frames = slices.DeleteFunc(b.frames, func(f *frame) bool { return f.off >= size })
+	for _, k := range list {
+		copy(b.room(len(k.record)), k.record)
+		b.push(k.seq, k.slot, k.entry.length, k.entry.flags, k.entry.time)
+		b.noteTTL(k.entry, k.record)
+	}
+}
+
+// noteTTL keeps the deadline of the record in the last slot for the block's index.
+func (b *block) noteTTL(e entry, p []byte) {
+	if e.flags&flagDeadline == 0 {
+		return
+	}
+	if r, err := parseRecord(p); err == nil {
+		b.ttls = append(b.ttls, slotTTL{uint32(len(b.slots) - 1), r.deadline})
+	}
+}
+
+// flush hands what no file has of a block to its file.
+func (d *disk) flush(b *block) {
+	from := b.fresh()
+	if from == len(b.slots) {
+		return
+	}
+	if b.disk == nil {
+		d.begin(b)
+	}
+	k := b.disk
+	for _, f := range b.frames[frameIndex(b, k.size):] {
+		if f.own == nil {
+			continue
+		}
+		f.closed = true
+		d.flushFrame(b, f)
+	}
+	k.slots, k.size = len(b.slots), b.size
+}
+
+// frameIndex is the first frame at or above off.
+func frameIndex(b *block, off uint32) int {
+	i, _ := slices.BinarySearchFunc(b.frames, off, func(f *frame, off uint32) int {
+		switch {
+		case f.off < off:
+			return -1
+		case f.off > off:
+			return 1
+		}
+		return 0
+	})
+	return i
+}
+
+// flushFrame hands a frame to the block's file.
+func (d *disk) flushFrame(b *block, f *frame) {
+	k := b.disk
+	p := append(d.buffer(), f.own...)
+	for at := 0; at < len(p); {
+		n := int(binary.LittleEndian.Uint32(p[at+4:]))
+		sealRecord(p[at:at+n], k.codec.seed)
+		at += n
+	}
+	f.place.off = k.body
+	if k.framed {
+		q := k.codec.appendFrame(nil, p, f.off)
+		d.spare, p = p, q
+	}
+	f.place.stored = uint32(len(p))
+	k.body += int64(len(p))
+	d.write(k.file, p, f)
+}
+
+// buffer is an empty buffer, perhaps used before.
+func (d *disk) buffer() []byte {
+	p := d.spare[:0]
+	d.spare = nil
+	return p
+}
+
+// complete ends a block's file with its index.
+func (d *disk) complete(b *block) {
+	d.flush(b)
+	b.seal()
+	b.disk.file.sealed = true
+	p := b.disk.codec.appendFrame(nil, b.appendColumns(nil), uint32(len(b.slots)))
+	b.disk.index = int64(len(p))
+	b.ttls = nil
+	d.write(b.disk.file, p, nil)
+	d.writeOut(b.disk.file)
+}
+
+// rollFile ends the tail and begins another.
+func (s *store) rollFile(seq uint64, length int) *block {
+	n := len(s.blocks) - 1
+	b := s.blocks[n]
+	s.squeezeFresh(b)
+	switch {
+	case b.live == 0:
+		s.disk.abandon(b)
+		s.blocks[n] = newBlock(seq)
+		return s.blocks[n]
+	case b.takes(seq, length, s.blockBytes*3/4):
+		return b
+	}
+	s.disk.complete(b)
+	s.blocks = append(s.blocks, newBlock(seq))
+	return s.tail()
+}
+
+// unwritten is what no file has.
+func (d *disk) unwritten() int64 {
+	b := d.st.tail()
+	n := int64(b.size)
+	if b.disk != nil {
+		n -= int64(b.disk.size)
+	}
+	return n + d.queued
+}
+
+// fail ends all writing.
+func (d *disk) fail(err error) {
+	if d.failed == nil {
+		d.failed = fmt.Errorf("messages in %q: %w: %w", d.dir, ErrFenced, err)
+	}
+	d.jobs, d.queued = nil, 0
+	points := d.points
+	d.points = nil
+	for _, c := range points {
+		d.st.strand.Post(func() { c.done(nil, d.failed) })
+	}
+}
+
+// close lets go of every file.
+func (d *disk) close() {
+	if d.failed == nil {
+		d.failed = fmt.Errorf("messages in %q: %w", d.dir, ErrClosed)
+	}
+	d.jobs, d.queued, d.compact = nil, 0, nil
+	for _, b := range d.st.blocks {
+		for _, f := range b.frames {
+			if f.own == nil {
+				d.cache.drop(f)
+			}
+		}
+		if b.disk != nil {
+			b.disk.file.close()
+		}
+	}
+	for _, g := range d.garbage {
+		g.file.close()
+	}
+	if d.subs.file != nil {
+		d.subs.file.close()
+	}
+	points := d.points
+	d.points = nil
+	for _, c := range points {
+		d.st.strand.Post(func() { c.done(nil, ErrClosed) })
+	}
+}

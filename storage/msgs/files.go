@@ -1,0 +1,155 @@
+package msgs
+
+import (
+	"container/list"
+	"sync"
+
+	"github.com/lockstepmq/lockstep/clock"
+	"github.com/lockstepmq/lockstep/storage"
+)
+
+// Files bounds the open files of the stores that share it. Stores on different strands
+// do; it locks inside, and asks the owner of the file that waited longest to close it. The bound
+// is exceeded while owners are busy.
+type Files struct {
+	mu  sync.Mutex
+	max int
+	lru list.List // of *file, the one used last in front
+}
+
+// NewFiles bounds the number of open files; below 4 it is 4.
+func NewFiles(most int) *Files { return &Files{max: max(most, 4)} }
+
+// Open is the number of open files.
+func (l *Files) Open() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lru.Len()
+}
+
+// use notes that a file is open and used now.
+func (l *Files) use(f *file) {
+	l.mu.Lock()
+	var victim *file
+	if f.place != nil {
+		l.lru.MoveToFront(f.place)
+	} else {
+		f.place = l.lru.PushFront(f)
+		if l.lru.Len() > l.max {
+			victim = l.lru.Back().Value.(*file)
+			l.lru.MoveToFront(victim.place) // ask each once
+		}
+	}
+	l.mu.Unlock()
+	if victim != nil && victim != f {
+		victim.strand.PostFrom(f.strand, victim.rest)
+	}
+}
+
+func (l *Files) closed(f *file) {
+	l.mu.Lock()
+	if f.place != nil {
+		l.lru.Remove(f.place)
+		f.place = nil
+	}
+	l.mu.Unlock()
+}
+
+// file is a file of a store: opened when it is needed, closed when others are needed more. It
+// belongs to its store's strand.
+type file struct {
+	fs     storage.FS
+	strand clock.Strand
+	files  *Files
+	place  *list.Element // in files, under its lock
+	name   string
+	number uint64
+
+	f       storage.File
+	opening []func(storage.File, error) // who waits for it
+	busy    int                         // operations under way
+	made    bool                        // it exists, as far as is known
+	dirty   bool                        // something was handed to it and not synced
+	size    int64                       // with what waits to be written
+	cut     int64                       // what is behind must go before anything is written; -1: nothing
+	gone    bool                        // closed for good
+	sealed  bool                        // nothing will be written but erasures
+}
+
+// open gives the open file, at once or later.
+func (f *file) open(then func(storage.File, error)) {
+	if f.gone {
+		then(nil, ErrClosed)
+		return
+	}
+	if f.f != nil {
+		f.files.use(f)
+		then(f.f, nil)
+		return
+	}
+	f.opening = append(f.opening, then)
+	if len(f.opening) > 1 {
+		return
+	}
+	flags := storage.OpenFlag(0)
+	if !f.made {
+		flags = storage.Create | storage.Empty
+	}
+	f.fs.Open(f.strand, f.name, flags, f.opened)
+}
+
+func (f *file) opened(g storage.File, err error) {
+	waiting := f.opening
+	f.opening = nil
+	switch {
+	case err != nil:
+	case f.gone:
+		g.Close()
+		g, err = nil, ErrClosed
+	default:
+		f.f, f.made = g, true
+		f.files.use(f)
+	}
+	for _, then := range waiting {
+		if f.f == nil && err == nil {
+			then(nil, ErrClosed)
+			continue
+		}
+		then(f.f, err)
+	}
+}
+
+// rest closes the file if nothing is under way; it is opened again when it is needed.
+func (f *file) rest() {
+	if f.f == nil || f.busy > 0 || f.dirty {
+		return
+	}
+	f.f.Close()
+	f.f = nil
+	f.files.closed(f)
+}
+
+// close closes the file for good.
+func (f *file) close() {
+	f.gone = true
+	if f.f != nil {
+		f.f.Close()
+		f.f = nil
+		f.files.closed(f)
+	}
+}
+
+// read fills p from off.
+func (f *file) read(p []byte, off int64, done func(n int, err error)) {
+	f.open(func(g storage.File, err error) {
+		if err != nil {
+			done(0, err)
+			return
+		}
+		f.busy++
+		g.ReadAt(f.strand, p, off, func(n int, err error) {
+			f.busy--
+			done(n, err)
+		})
+	})
+}

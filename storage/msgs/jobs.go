@@ -1,0 +1,273 @@
+package msgs
+
+import (
+	"path"
+	"slices"
+
+	"github.com/lockstepmq/lockstep/storage"
+)
+
+// job is one step of writing. Jobs are done one after another, in order.
+type job struct {
+	file  *file
+	data  []byte
+	at    int64  // where data overwrites; -1: behind the end
+	frame *frame // whose content data is
+	out   bool   // hand it to the system
+	sync  bool   // make everything before it durable
+	point *checkpoint
+	gone  bool // remove the file
+}
+
+// checkpoint is one that waits for its turn.
+type checkpoint struct {
+	manifest []byte
+	done     func([]byte, error)
+}
+
+// write appends p, which is given away, to a file.
+func (d *disk) write(f *file, p []byte, fr *frame) {
+	f.size += int64(len(p))
+	d.queued += int64(len(p))
+	d.add(job{file: f, data: p, at: -1, frame: fr})
+}
+
+func (d *disk) writeOut(f *file) { d.add(job{file: f, out: true}) }
+
+func (d *disk) add(j job) {
+	if d.failed != nil {
+		return
+	}
+	d.jobs = append(d.jobs, j)
+	d.run()
+}
+
+// run does jobs until one has to wait for the disk.
+func (d *disk) run() {
+	if d.running {
+		return
+	}
+	d.running = true
+	for len(d.jobs) > 0 {
+		j := d.jobs[0]
+		if j.file != nil && j.file.f == nil && !j.gone {
+			j.file.open(d.resumeOpen)
+			return
+		}
+		if j.sync || j.point != nil {
+			d.syncDirty()
+			return
+		}
+		d.jobs[0] = job{}
+		d.jobs = d.jobs[1:]
+		if err := d.do(j); err != nil {
+			d.running = false
+			d.fail(err)
+			return
+		}
+	}
+	d.running = false
+}
+
+// resumeOpen goes on when a file is open.
+func (d *disk) resumeOpen(_ storage.File, err error) {
+	d.running = false
+	if d.failed != nil {
+		return
+	}
+	if err != nil {
+		d.fail(err)
+		return
+	}
+	d.run()
+}
+
+// do does a job that does not wait.
+func (d *disk) do(j job) error {
+	f := j.file
+	switch {
+	case j.gone:
+		d.unlink(f)
+		return nil
+	case j.out:
+		f.busy++
+		f.f.WriteOut(d.st.strand, func(err error) {
+			f.busy--
+			if err != nil && d.failed == nil {
+				d.fail(err)
+			}
+		})
+		return nil
+	}
+	d.queued -= int64(len(j.data))
+	d.written += int64(len(j.data))
+	if !f.dirty {
+		f.dirty = true
+		d.dirty = append(d.dirty, f)
+	}
+	if j.at >= 0 {
+		return f.f.WriteAt(j.data, j.at)
+	}
+	if f.cut >= 0 {
+		if err := f.f.Truncate(f.cut); err != nil {
+			return err
+		}
+		f.cut = -1
+	}
+	if _, err := f.f.Append(j.data); err != nil {
+		return err
+	}
+	d.reuse(j.data)
+	if fr := j.frame; fr != nil {
+		fr.place.written = true
+		if fr.own != nil {
+			p := clipped(fr.own)
+			fr.own = nil
+			d.cache.put(fr, p)
+		}
+	}
+	return nil
+}
+
+// reuse keeps a buffer for the next frame.
+func (d *disk) reuse(p []byte) {
+	if cap(p) > cap(d.spare) && cap(p) <= 4*frameBytes {
+		d.spare = p[:0]
+	}
+}
+
+// syncDirty makes what was written durable, then the names.
+func (d *disk) syncDirty() {
+	files := d.dirty
+	d.dirty = nil
+	waiting := len(files)
+	if waiting == 0 {
+		d.syncNames()
+		return
+	}
+	var failed error
+	for _, f := range files {
+		f.busy++
+		f.f.Sync(d.st.strand, func(err error) {
+			f.busy--
+			if err == nil {
+				f.dirty = false
+			} else if failed == nil {
+				failed = err
+			}
+			if waiting--; waiting == 0 {
+				d.synced(failed)
+			}
+		})
+	}
+}
+
+func (d *disk) synced(err error) {
+	switch {
+	case d.failed != nil:
+		d.running = false
+	case err != nil:
+		d.running = false
+		d.fail(err)
+	default:
+		d.syncNames()
+	}
+}
+
+func (d *disk) syncNames() {
+	switch {
+	case d.names:
+		d.names = false
+		d.fs.SyncDir(d.st.strand, d.dir, d.synced)
+	case d.parent:
+		d.parent = false
+		d.fs.SyncDir(d.st.strand, path.Dir(d.dir), d.synced)
+	default:
+		d.passed()
+	}
+}
+
+// passed ends the job that everything before was to be made durable for.
+func (d *disk) passed() {
+	j := d.jobs[0]
+	d.jobs[0] = job{}
+	d.jobs = d.jobs[1:]
+	d.running = false
+	if j.point != nil {
+		d.points = d.points[1:]
+		d.st.strand.Post(func() { j.point.done(j.point.manifest, nil) })
+		d.startCompaction()
+	}
+	d.run()
+}
+
+// garbage is a file that manifests up to a serial need.
+type garbage struct {
+	file   *file
+	needed uint64
+	shred  bool // its content has to be overwritten
+}
+
+// abandon lets go of a block whose messages are all gone.
+func (d *disk) abandon(b *block) {
+	for _, f := range b.frames {
+		if f.own == nil {
+			d.cache.drop(f)
+		}
+		f.own = nil
+	}
+	b.live = 0
+	if b.disk == nil {
+		return
+	}
+	f := b.disk.file
+	d.garbage = append(d.garbage, garbage{f, d.serial, b.disk.scrub})
+	if len(d.points) == 0 && !d.running {
+		d.jobs = slices.DeleteFunc(d.jobs, func(j job) bool {
+			if j.file == f {
+				d.queued -= int64(len(j.data))
+			}
+			return j.file == f
+		})
+	}
+}
+
+// release removes what only manifests before this one need.
+func (d *disk) release(manifest []byte) {
+	serial, ok := manifestSerial(manifest)
+	if !ok || d.failed != nil {
+		return
+	}
+	d.durable = max(d.durable, serial)
+	d.eraseDue()
+	kept := d.garbage[:0]
+	for _, g := range d.garbage {
+		if g.needed >= serial {
+			kept = append(kept, g)
+			continue
+		}
+		if g.shred {
+			d.shred(g.file)
+		}
+		d.add(job{file: g.file, gone: true})
+	}
+	d.garbage = kept
+}
+
+// unlink removes a file.
+func (d *disk) unlink(f *file) {
+	exists := f.made
+	f.close()
+	d.dirty = slices.DeleteFunc(d.dirty, func(g *file) bool { return g == f })
+	if !exists {
+		return
+	}
+	d.fs.Remove(d.st.strand, f.name, func(err error) {
+		if err != nil && d.failed == nil && !isNotExist(err) {
+			// It stays until the next release.
+			g := d.newFile(f.number, path.Ext(f.name))
+			g.made = true
+			d.garbage = append(d.garbage, garbage{g, 0, false})
+		}
+	})
+}

@@ -1,0 +1,273 @@
+package msgs
+
+import (
+	"fmt"
+	"strconv"
+)
+
+func baseName(number uint64, suffix string) string { return fmt.Sprintf("%08x%s", number, suffix) }
+
+// readSubjects reads the file of subjects.
+func (p *opening) readSubjects() {
+	m := &p.m.subs
+	if m.number == 0 {
+		p.openBlocks()
+		return
+	}
+	d := p.d
+	f := d.newFile(m.number, subjectSuffix)
+	f.made, f.size = true, int64(m.size)
+	d.subs = subjectFile{
+		file: f, codec: newCodec(&d.o, m.number, p.m.compression == S2),
+		size: int64(m.size), off: uint32(m.off), entries: int(m.entries),
+	}
+	name := baseName(m.number, subjectSuffix)
+	size, ok := p.sizes[name]
+	if size > int64(m.size) {
+		p.report.Beyond = append(p.report.Beyond, name)
+		f.cut = int64(m.size)
+	}
+	if !ok || size < int64(m.size) {
+		p.subjectsDamaged(size, errShort)
+		return
+	}
+	buf := make([]byte, m.size)
+	f.read(buf, 0, func(_ int, err error) {
+		if err != nil {
+			p.subjectsDamaged(0, err)
+			return
+		}
+		p.subjectsRead(buf)
+	})
+}
+
+// subjectsDamaged goes on without the file: subjects are read from the records, and written to a new file.
+func (p *opening) subjectsDamaged(off int64, err error) {
+	p.report.damage(p.d.subs.file.name, off, err)
+	p.texts, p.entries = true, nil
+	p.d.garbage = append(p.d.garbage, garbage{p.d.subs.file, p.m.serial, false})
+	p.d.subs = subjectFile{}
+	p.openBlocks()
+}
+
+func (p *opening) subjectsRead(buf []byte) {
+	f := &p.d.subs
+	h, err := decodeFileHeader(buf)
+	if err == nil {
+		err = h.check(subjectMagic, p.d.o.Identity, f.file.number)
+	}
+	at := fileHeaderLen
+	for err == nil && at < len(buf) {
+		var plain []byte
+		var n int
+		if _, plain, n, err = f.codec.openFrame(buf[at:]); err == nil {
+			p.entries, err = decodeSubjects(plain, p.entries, &p.order)
+			at += n
+		}
+	}
+	if err != nil {
+		p.subjectsDamaged(int64(at), err)
+		return
+	}
+	p.insertSubjects()
+	p.openBlocks()
+}
+
+// insertSubjects gives every subject the id it has in the files. Ids without a subject, and those whose subject
+// moved on to another id, get one that cannot exist until they are removed.
+func (p *opening) insertSubjects() {
+	s := p.d.st
+	s.subs.Grow(len(p.entries))
+	for id := range p.entries {
+		e := &p.entries[id]
+		if e.order == 0 || !p.insertAs(uint32(id), e) {
+			e.order = 0
+			p.hold(uint32(id))
+			continue
+		}
+		s.note(uint32(id), e.text, s.subs.Len())
+	}
+	s.info.grow(s.subs.IDs())
+}
+
+// insertAs inserts a subject, whose id must come out as given. Of two ids that claim a subject the one that was
+// written later is right.
+func (p *opening) insertAs(id uint32, e *subjectEntry) bool {
+	s := p.d.st
+	got, isNew := s.subs.Insert(e.text)
+	if isNew && got == id {
+		return true
+	}
+	if isNew || int(got) >= len(p.entries) {
+		s.subs.RemoveID(got)
+		return false
+	}
+	if other := &p.entries[got]; other.order < e.order {
+		other.order = 0
+		s.subs.RemoveID(got)
+		p.hold(got)
+		now, _ := s.subs.Insert(e.text)
+		return now == id
+	}
+	return false
+}
+
+// hold takes an id with a text that no subject can have.
+func (p *opening) hold(id uint32) {
+	p.d.st.subs.Insert(strconv.AppendUint([]byte("\x00 "), uint64(id), 10))
+}
+
+// link puts a block into the index: its messages become the last ones of their subjects so far.
+func (p *opening) link(b *block, ttls []slotTTL, r *blockRead) {
+	s := p.d.st
+	p.lose(b, r)
+	if b.live == 0 {
+		p.d.garbage = append(p.d.garbage, garbage{r.disk.file, p.m.serial, false})
+		return
+	}
+	b.disk = r.disk
+	b.disk.slots, b.disk.size = len(b.slots), b.size
+	b.sealed = b.disk.index > 0
+	b.disk.file.sealed = b.sealed
+	if !b.disk.framed {
+		b.cutFrames()
+	}
+	n := uint32(len(s.blocks))
+	s.blocks = append(s.blocks, b)
+	for i := b.nextLive(0); i < len(b.slots); i = b.nextLive(i + 1) {
+		p.linkSlot(b, n, uint32(i))
+	}
+	for _, t := range ttls {
+		if !b.isDead(int(t.slot)) {
+			s.expiry.push(deadline{t.deadline, b.seq(int(t.slot))})
+		}
+	}
+	if !b.sealed {
+		b.ttls = ttls
+	}
+	if b.disk.file.busy == 0 {
+		b.disk.file.rest()
+	}
+}
+
+func (p *opening) linkSlot(b *block, n, i uint32) {
+	s := p.d.st
+	sl := &b.slots[i]
+	id := sl.id()
+	inf := s.info.of(id)
+	seq := b.seq(int(i))
+	if inf.count == 0 {
+		inf.setFirst(seq)
+	} else {
+		w := p.where[id]
+		before := inf.getLast()
+		s.setNext(before, &s.blocks[w.block].slots[w.slot], seq)
+		s.setPrev(seq, sl, before)
+	}
+	inf.setLast(seq)
+	inf.count++
+	p.where[id] = spot{n, i}
+}
+
+// lose notes the messages that the manifest knows and the block has not.
+func (p *opening) lose(b *block, r *blockRead) {
+	if uint64(b.live) == r.m.live {
+		return
+	}
+	at := r.m.first
+	check := func(end uint64) { // from at up to below end all should live
+		for ; at < end; at++ {
+			if _, ok := b.find(at); !ok {
+				p.report.Lost = append(p.report.Lost, at)
+				p.d.lost.add(at, 0)
+			}
+		}
+	}
+	eachMissing(r.m.missing, r.m.last-r.m.first, func(from, to uint64) {
+		check(r.m.first + from)
+		at = r.m.first + to + 1
+	})
+	check(r.m.last + 1)
+}
+
+// finish completes the index.
+func (p *opening) finish() {
+	s := p.d.st
+	if p.m != nil {
+		p.removeUnused()
+		p.count()
+		p.continueTail()
+		p.resumeErasing()
+	}
+	p.where, p.entries, p.sizes = nil, nil, nil
+	s.first = s.last + 1
+	if s.messages > 0 {
+		s.first = s.nextLive(0)
+	}
+	p.report.Messages, p.report.Bytes, p.report.Blocks = s.messages, s.bytes, len(s.blocks)
+	s.strand.Post(func() { p.done(s, p.report, nil) })
+}
+
+// removeUnused frees the ids that no message has.
+func (p *opening) removeUnused() {
+	s := p.d.st
+	for id := uint32(s.subs.IDs()); id > 0; id-- {
+		if s.info.of(id-1).count == 0 {
+			s.subs.RemoveID(id - 1)
+		}
+	}
+}
+
+// count finds how much there is: as the manifest says, unless something was lost.
+func (p *opening) count() {
+	s := p.d.st
+	for _, b := range s.blocks {
+		s.messages += uint64(b.live)
+	}
+	if s.messages == p.m.messages {
+		s.bytes = p.m.bytes
+		return
+	}
+	for _, b := range s.blocks {
+		for i := b.nextLive(0); i < len(b.slots); i = b.nextLive(i + 1) {
+			s.bytes += uint64(s.sizeAt(b.entry(i)))
+		}
+	}
+}
+
+// continueTail goes on with the last block, if it is not complete.
+func (p *opening) continueTail() {
+	s := p.d.st
+	if n := len(s.blocks); n > 0 {
+		if b := s.blocks[n-1]; !b.sealed && !b.disk.broken {
+			return
+		}
+		s.blocks[n-1].sealed = true
+	}
+	s.blocks = append(s.blocks, newBlock(s.last+1))
+}
+
+// resumeErasing takes over what was not known to be overwritten.
+func (p *opening) resumeErasing() {
+	d := p.d
+	for _, x := range p.m.erasing {
+		if f := p.fileOf(x.number); f != nil {
+			d.erasing = append(d.erasing, erasure{f, p.m.serial, int64(x.off), uint32(x.length), x.seq, x.time})
+		}
+	}
+}
+
+// fileOf is the object of a block file that exists.
+func (p *opening) fileOf(number uint64) *file {
+	for _, b := range p.d.st.blocks {
+		if b.disk != nil && b.disk.file.number == number {
+			return b.disk.file
+		}
+	}
+	for _, g := range p.d.garbage {
+		if g.file.number == number && g.file.made {
+			return g.file
+		}
+	}
+	return nil
+}

@@ -1,0 +1,286 @@
+package msgs
+
+// Next is the first sequence at or above from that matches.
+func (s *store) Next(f *Filter, from uint64) (seq uint64, ok bool) {
+	from = max(from, s.first)
+	if s.messages == 0 || from > s.last {
+		return 0, false
+	}
+	if s.selectsAll(f) {
+		return s.found(s.nextLive(from))
+	}
+	c := s.prepare(f)
+	asked := from
+	if c.emptyFrom <= from && from < c.emptyTo {
+		from = c.emptyTo
+	}
+	end := s.last + 1
+	if from <= s.last {
+		end = s.seek(c, from)
+	}
+	if asked < c.emptyFrom || asked > c.emptyTo {
+		c.emptyFrom = asked
+	}
+	c.emptyTo = end
+	return s.found(end)
+}
+
+// found is a search's answer: anything above last is none.
+func (s *store) found(seq uint64) (uint64, bool) {
+	if seq > s.last {
+		return 0, false
+	}
+	return seq, true
+}
+
+// seek looks at some messages one by one, which is fast where many match, and then asks for each
+// subject where its next message is.
+func (s *store) seek(c *filterCache, from uint64) uint64 {
+	budget := int(^uint(0) >> 1)
+	if !c.wide {
+		if len(c.ids) == 0 {
+			return s.last + 1
+		}
+		budget = 64 + 4*len(c.ids)
+	}
+	seq, found := s.scanUp(c, from, budget)
+	if found || seq > s.last {
+		return seq
+	}
+	return s.seekHeap(c, seq)
+}
+
+// scanUp looks at messages from from on, at most budget slots. It gives the first that matches,
+// or where it stopped.
+func (s *store) scanUp(c *filterCache, from uint64, budget int) (seq uint64, found bool) {
+	for n := s.blockAt(from); n < len(s.blocks); n++ {
+		b := s.blocks[n]
+		if !c.mayHave(b) {
+			continue
+		}
+		begin := b.nextLive(b.at(from))
+		for i := begin; i < len(b.slots); i = b.nextLive(i + 1) {
+			if s.matches(c, b.slots[i].id()) {
+				return b.seq(i), true
+			}
+			if i-begin > budget {
+				return b.seq(i) + 1, false
+			}
+		}
+		if budget -= len(b.slots) - begin; budget < 0 {
+			return b.last + 1, false
+		}
+	}
+	return s.last + 1, false
+}
+
+// seekHeap asks subject by subject. The heap holds bounds: the lowest is made exact until the lowest is
+// exact.
+func (s *store) seekHeap(c *filterCache, from uint64) uint64 {
+	if len(c.heap) < len(c.ids) || len(c.heap) > 2*len(c.ids)+16 || from < c.since || c.literal != nil && c.heap[0].id != c.ids[0] {
+		c.heap = c.heap[:0]
+		for _, id := range c.ids {
+			c.heap = append(c.heap, bound{0, id})
+		}
+	}
+	c.since = from
+	for len(c.heap) > 0 {
+		top := c.heap[0]
+		switch {
+		case top.seq > s.last:
+			return s.last + 1
+		case !c.has(top.id):
+			c.pop()
+			continue
+		case top.seq >= from && s.isOf(top.seq, top.id):
+			return top.seq
+		}
+		c.heap[0].seq = s.follow(top, from)
+		c.sink(0)
+	}
+	return s.last + 1
+}
+
+// isOf tells whether a message lives and is of this subject.
+func (s *store) isOf(seq uint64, id uint32) bool {
+	b, i, ok := s.locate(seq)
+	return ok && b.slots[i].id() == id
+}
+
+// followMax is the number of links tried before a search.
+const followMax = 16
+
+// follow is the first message of a subject at or above from, which is likely to be near a message that was
+// found before; last+1 if none.
+func (s *store) follow(b bound, from uint64) uint64 {
+	if b.seq < from && s.isOf(b.seq, b.id) {
+		seq := b.seq
+		for range followMax {
+			if seq = s.next(seq, s.slotOf(seq)); seq == 0 {
+				return s.last + 1
+			}
+			if seq >= from {
+				return seq
+			}
+		}
+		from = max(from, seq)
+	}
+	return s.seekUp(b.id, max(from, b.seq))
+}
+
+// seekUp is the first message of a subject at or above from; last+1 if none. It goes along the
+// subject's chain from both ends, and over all messages from from on, by turns: whichever gets there
+// first.
+func (s *store) seekUp(id uint32, from uint64) uint64 {
+	inf := s.info.of(id)
+	switch {
+	case inf.count == 0 || inf.getLast() < from:
+		return s.last + 1
+	case inf.getFirst() >= from:
+		return inf.getFirst()
+	}
+	one := filterCache{ids: []uint32{id}}
+	low, high := inf.getFirst(), inf.getLast()
+	for {
+		at, found := s.scanUp(&one, from, 64)
+		if found {
+			return at
+		}
+		from = at
+		for range 2 {
+			if low = s.next(low, s.slotOf(low)); low >= from {
+				return low
+			}
+			below := s.prev(high, s.slotOf(high))
+			if below < from {
+				return high
+			}
+			high = below
+		}
+	}
+}
+
+// seekDown is the last message of a subject at or below from; 0 if none.
+func (s *store) seekDown(id uint32, from uint64) uint64 {
+	inf := s.info.of(id)
+	switch {
+	case inf.count == 0 || inf.getFirst() > from:
+		return 0
+	case inf.getLast() <= from:
+		return inf.getLast()
+	}
+	one := filterCache{ids: []uint32{id}}
+	low, high := inf.getFirst(), inf.getLast()
+	for {
+		at, found := s.scanDown(&one, from, 64)
+		if found {
+			return at
+		}
+		from = at
+		for range 2 {
+			if high = s.prev(high, s.slotOf(high)); high <= from {
+				return high
+			}
+			above := s.next(low, s.slotOf(low))
+			if above > from {
+				return low
+			}
+			low = above
+		}
+	}
+}
+
+// Prev is the last sequence at or below from that matches.
+func (s *store) Prev(f *Filter, from uint64) (seq uint64, ok bool) {
+	from = min(from, s.last)
+	if s.messages == 0 || from < s.first {
+		return 0, false
+	}
+	var c *filterCache
+	budget := int(^uint(0) >> 1)
+	if !s.selectsAll(f) {
+		c = s.prepare(f)
+		if !c.wide {
+			if len(c.ids) == 0 {
+				return 0, false
+			}
+			budget = 64 + 4*len(c.ids)
+		}
+	}
+	seq, found := s.scanDown(c, from, budget)
+	if found {
+		return seq, true
+	}
+	if seq < s.first {
+		return 0, false
+	}
+	from, seq = seq, 0
+	for _, id := range c.ids {
+		seq = max(seq, s.seekDown(id, from))
+	}
+	return seq, seq != 0
+}
+
+// scanDown is scanUp in the other direction; c nil matches everything. Where it stopped may be 0.
+func (s *store) scanDown(c *filterCache, from uint64, budget int) (seq uint64, found bool) {
+	for n := min(s.blockAt(from), len(s.blocks)-1); n >= 0; n-- {
+		b := s.blocks[n]
+		if len(b.slots) == 0 || b.first > from || c != nil && !c.mayHave(b) {
+			continue
+		}
+		i := b.at(from)
+		if i == len(b.slots) || b.seq(i) > from {
+			i--
+		}
+		begin := i
+		for i = b.prevLive(i); i >= 0; i = b.prevLive(i - 1) {
+			if c == nil || s.matches(c, b.slots[i].id()) {
+				return b.seq(i), true
+			}
+			if begin-i > budget {
+				return b.seq(i) - 1, false
+			}
+		}
+		if budget -= begin + 1; budget < 0 {
+			return b.first - 1, false
+		}
+	}
+	return 0, false
+}
+
+func (c *filterCache) push(b bound) {
+	c.heap = append(c.heap, b)
+	i := len(c.heap) - 1
+	for i > 0 && b.before(c.heap[(i-1)/2]) {
+		c.heap[i] = c.heap[(i-1)/2]
+		i = (i - 1) / 2
+	}
+	c.heap[i] = b
+}
+
+func (c *filterCache) pop() {
+	last := len(c.heap) - 1
+	c.heap[0] = c.heap[last]
+	c.heap = c.heap[:last]
+	c.sink(0)
+}
+
+func (c *filterCache) sink(i int) {
+	h := c.heap
+	for {
+		low := 2*i + 1
+		if low >= len(h) {
+			return
+		}
+		if low+1 < len(h) && h[low+1].before(h[low]) {
+			low++
+		}
+		if !h[low].before(h[i]) {
+			return
+		}
+		h[i], h[low] = h[low], h[i]
+		i = low
+	}
+}
+
+func (b bound) before(c bound) bool { return b.seq < c.seq || b.seq == c.seq && b.id < c.id }
