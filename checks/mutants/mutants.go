@@ -29,14 +29,15 @@ type Mutant struct {
 type Edit struct{ Old, New string }
 
 const (
-	route    = "server/broker/route.go"
-	deliver  = "server/broker/deliver.go"
-	subs     = "server/broker/subs.go"
-	publish  = "server/broker/publish.go"
-	service  = "server/broker/service.go"
-	reload   = "server/broker/reload.go"
-	journal  = "storage/journal.go"
-	recovery = "storage/journal_recovery.go"
+	route     = "server/broker/route.go"
+	deliver   = "server/broker/deliver.go"
+	subs      = "server/broker/subs.go"
+	publish   = "server/broker/publish.go"
+	publisher = "server/broker/publisher.go"
+	service   = "server/broker/service.go"
+	reload    = "server/broker/reload.go"
+	journal   = "storage/journal.go"
+	recovery  = "storage/journal_recovery.go"
 )
 
 // All lists every mutant.
@@ -47,15 +48,15 @@ var All = []Mutant{
 		"	s.buf = b\n",
 		"	if len(s.recs) == 1 && len(s.ext) == 0 {\n		copy(b, append(append([]byte(nil), b[before:]...), b[:before]...))\n	}\n	s.buf = b\n"}}},
 	{"queue-to-two", core.QueueOne, "calm", route, []Edit{{
-		"	for i := range n {\n		if c.deliver(&g.members[(start+i)%n], acc, m) {\n			return true\n		}\n	}\n	return false\n",
-		"	took := 0\n	for i := range n {\n		if took < 2 && c.deliver(&g.members[(start+i)%n], acc, m) {\n			took++\n		}\n	}\n	return took > 0\n"}}},
+		"	for i := range n {\n		if p.deliver(&g.members[(start+i)%n], acc, m) {\n			return true\n		}\n	}\n	return false\n",
+		"	took := 0\n	for i := range n {\n		if took < 2 && p.deliver(&g.members[(start+i)%n], acc, m) {\n			took++\n		}\n	}\n	return took > 0\n"}}},
 	{"queue-to-none", core.LossTold, "calm", route, []Edit{{
-		"		start = c.strand.Rand(\"queue\").IntN(n)\n",
-		"		start = c.strand.Rand(\"queue\").IntN(n)\n		if start == n-1 {\n			return true\n		}\n"}}},
-	{"echo-anyway", core.Exact, "calm", route, []Edit{{"	if to == c && !c.echo {\n", "	if to == c && !c.echo && false {\n"}}},
+		"		start = p.strand.Rand(\"queue\").IntN(n)\n",
+		"		start = p.strand.Rand(\"queue\").IntN(n)\n		if start == n-1 {\n			return true\n		}\n"}}},
+	{"echo-anyway", core.Exact, "calm", route, []Edit{{"	if to == p.self && !to.echo {\n", "	if to == p.self && !to.echo && false {\n"}}},
 	{"one-more-than-max", core.Exact, "calm", subs, []Edit{{"sub.SetMax(int64(op.Max))", "sub.SetMax(int64(op.Max) + 1)"}}},
 	{"no-responders-always", core.Exact, "calm", publish, []Edit{{
-		"	if c.route(acc, &m) || len(m.reply) == 0", "	if c.route(acc, &m) && len(m.payload) > 100 || len(m.reply) == 0"}}},
+		"	if c.route(acc, &m) || len(m.reply) == 0", "	if c.route(acc, &m) && m.size() > 100 || len(m.reply) == 0"}}},
 	{"no-responders-never", core.Exact, "calm", publish, []Edit{{
 		"	sid, ok := c.ownInterest(m.reply)\n	if !ok {", "	sid, ok := c.ownInterest(m.reply)\n	if ok {"}}},
 	{"unsub-unanswered", core.Exact, "calm", subs, []Edit{{
@@ -64,25 +65,25 @@ var All = []Mutant{
 	{"stale-interest", core.Exact, "calm", "server/subject/index.go", []Edit{{
 		"		counter.Add(1)\n		fits", "		if !HasWildcard(subject) {\n			counter.Add(1)\n		}\n		fits"}}},
 	{"full-stage-dropped", core.LossTold, "calm", deliver, []Edit{{
-		"			c.flushStage(s)\n			s.empty()\n",
-		"			if s.to == c {\n				c.flushStage(s)\n			}\n			s.empty()\n"}}},
+		"			p.flushStage(s)\n			s.empty()\n",
+		"			if s.to == p.self {\n				p.flushStage(s)\n			}\n			s.empty()\n"}}},
 	{"deny-ignored-by-wildcards", core.Perms, "calm", route, []Edit{{
-		" && to.denies(", " && c == to && to.denies("}}},
+		" && to.denies(", " && p.self == to && to.denies("}}},
 	{"permission-cache-by-token", core.Perms, "calm", "server/perm/pubcache.go", []Edit{
 		{"c.verdicts[string(subject)]; known", "c.verdicts[string(subject[:min(3, len(subject))])]; known"},
 		{"c.remember(string(subject), ok)", "c.remember(string(subject[:min(3, len(subject))]), ok)"}}},
 	{"import-keeps-foreign-subject", core.NoMore, "calm", deliver, []Edit{{
-		"	subj := c.localSubject(sub, m.subject)\n", "	subj := m.subject\n"}}},
+		"		subj = p.localSubject(sub, m)\n", "		subj = m.seen()\n"}}},
 	{"import-widened", core.Isolation, "calm", "server/account/imports.go", []Edit{{
 		"{ return i.pair.shadow(sub) }",
 		"{\n	s, ok := i.pair.shadow(sub)\n	if ok {\n		s = i.From\n	}\n	return s, ok\n}"}}},
 	{"answer-leaks-to-exporter", core.Isolation, "calm", service, []Edit{{
-		"	delivered := c.routeAcross(open.Requestor, &back)\n",
-		"	delivered := c.routeAcross(open.Requestor, &back)\n	c.routeAcross(acc, &back)\n"}}},
+		"	delivered := p.routeAcross(open.Requestor, &back)\n",
+		"	delivered := p.routeAcross(open.Requestor, &back)\n	p.routeAcross(acc, &back)\n"}}},
 	{"reload-keeps-forbidden", core.Reload, "crash", reload, []Edit{{
 		"		if !ok {\n			c.removeSub(s)\n", "		if !ok && s.Queue != \"\" {\n			c.removeSub(s)\n"}}},
 	{"pending-without-bound", core.Bound, "network", deliver, []Edit{{
-		"int64(pending) > c.b.options().MaxPending {", "int64(pending) > c.b.options().MaxPending*100 {"}}},
+		"int64(pending) > p.b.options().MaxPending {", "int64(pending) > p.b.options().MaxPending*100 {"}}},
 	{"closed-connection-keeps-interest", core.Interest, "network", subs, []Edit{{
 		"	for i, s := range d.left[:n] {\n		d.c.removeSub(s)\n", "	for i := range d.left[:n] {\n"}}},
 	{"limited-deliveries-uncounted", core.Health, "calm", deliver, []Edit{{
@@ -94,7 +95,7 @@ var All = []Mutant{
 	{"mapping-never-drops", core.Exact, "calm", "server/subject/mapping.go", []Edit{{
 		"	case m.drops:\n", "	case m.drops && len(subject) == 0:\n"}}},
 	{"mapping-ignores-cluster", core.NoMore, "calm", "server/broker/service.go", []Edit{{
-		"m.subject, \"\", c.strand", "m.subject, \"elsewhere\", c.strand"}}},
+		"m.subject, \"\", p.strand", "m.subject, \"elsewhere\", p.strand"}}},
 	{"queue-permission-ignored", core.Perms, "calm", "server/perm/set.go", []Edit{{
 		"if m.qualified && !m.queue || !m.qualified && !m.plain {", "if !m.qualified && !m.plain {"}}},
 	{"answers-not-counted", core.Perms, "calm", "server/perm/replies.go", []Edit{{
@@ -102,11 +103,11 @@ var All = []Mutant{
 	{"reload-takes-answers-away", core.Perms, "plans", "server/broker/connect.go", []Edit{{
 		"sameUser && had == ok &&", "sameUser && !had && !ok &&"}}},
 	{"response-ends-early", core.LossTold, "calm", service, []Edit{{
-		"	case !delivered || len(m.payload) == 0:\n", "	case !delivered || len(m.payload) < 40:\n"}}},
+		"	case !delivered || m.size() == 0:\n", "	case !delivered || m.size() < 40:\n"}}},
 	{"response-never-ends", core.Exact, "calm", service, []Edit{{
-		"	case !delivered || len(m.payload) == 0:\n", "	case !delivered:\n"}}},
+		"	case !delivered || m.size() == 0:\n", "	case !delivered:\n"}}},
 	{"single-answer-to-all", core.Exact, "calm", service, []Edit{{
-		"	if last && !acc.Responses().Remove(open, c.now) {", "	if last && len(m.payload) == 0 && !acc.Responses().Remove(open, c.now) {"}}},
+		"	if last && !acc.Responses().Remove(open, p.now) {", "	if last && m.size() == 0 && !acc.Responses().Remove(open, p.now) {"}}},
 	{"chain-of-one", core.LossTold, "calm", service, []Edit{{"const boundariesMax = 32", "const boundariesMax = 1"}}},
 	{"renewal-drops-unchanged-import", core.LossTold, "crash", reload, []Edit{{
 		"		removeShadows(gone)\n", "		removeShadows(old)\n		_ = gone\n"}}},
@@ -117,7 +118,7 @@ var All = []Mutant{
 	{"account-payload-ignored", core.Health, "calm", "server/broker/connect.go", []Edit{{
 		"	c.parser.MaxPayload = lower(c.parser.MaxPayload, l.Payload)\n", ""}}},
 	{"account-subscriptions-off-by-one", core.Bound, "calm", subs, []Edit{{"n >= c.subsMax {\n		c.b.complain", "n > c.subsMax {\n		c.b.complain"}}},
-	{"gone-receivers-kept", core.Clean, "network", deliver, []Edit{{"	if c.gone() > 0 {\n", "	if c.gone() > 1000 {\n"}}},
+	{"gone-receivers-kept", core.Clean, "network", publisher, []Edit{{"	if p.gone() > 0 {\n", "	if p.gone() > 1000 {\n"}}},
 	{"removed-user-stays", core.Reload, "plans", reload, []Edit{{
 		"		c.authViolation(err)\n		return false\n	}\n	next := id.Account\n", "		return true\n	}\n	next := id.Account\n"},
 		{"		if prior := c.ident.Load(); prior != nil && c.known && !t.Knows(prior.User, prior.Nkey) {\n			c.b.log.Debugf(\"%s - %v\", c, errMoved)\n			c.end(ClientClosed)\n			return false\n		}\n", ""}}},

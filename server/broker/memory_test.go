@@ -55,3 +55,22 @@ func TestMemoryOfAnIdleConnection(t *testing.T) {
 	require.LessOrEqual(t, each, int64(4<<10))
 	runtime.KeepAlive(conns)
 }
+
+// TestMemoryOfAWatch bounds what it costs to watch one more subject.
+func TestMemoryOfAWatch(t *testing.T) {
+	const n = 20_000
+	b := newBroker(t, "")
+	strand := newStrand("watch")
+	before := heap()
+	stops := make([]func(), 0, n)
+	for i := range n {
+		stops = append(stops, b.WatchInterest(b.Global(), fmt.Sprintf("_INBOX.%d.x", i), strand, func() {}))
+	}
+	each := (heap() - before) / n
+	t.Logf("%d bytes a watch", each)
+	require.LessOrEqual(t, each, int64(900))
+	for _, stop := range stops {
+		stop()
+	}
+	require.Zero(t, b.Global().Watches())
+}

@@ -123,14 +123,27 @@ func (k *Sink) Close() {
 // drain hands what has come to the sink's owner, and then lets more come.
 func (k *Sink) drain(batches []*Batch) {
 	bytes, msgs := int64(0), int64(0)
+	k.mu.Lock()
 	for _, b := range batches {
 		bytes += int64(b.Bytes)
 		msgs += int64(len(b.Messages))
+		for i := range b.Messages {
+			b.Messages[i].Sub.Delivered++
+		}
 	}
+	k.mu.Unlock()
 	k.take(batches)
 	k.bytes.Add(-bytes)
 	k.msgs.Add(-msgs)
 	k.wake()
+}
+
+// Delivered is how many messages a subscription of the sink received; they have no limit. It
+// is as [Client.Delivered].
+func (k *Sink) Delivered(sub *account.Subscription) (msgs, limit int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return sub.Delivered, sub.Max
 }
 
 // Waiting is what was handed over and not drained yet.

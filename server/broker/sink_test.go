@@ -79,6 +79,10 @@ func TestSinkTakesWhatIsPublished(t *testing.T) {
 	s.settle()
 	require.Same(t, k.infos[0], k.infos[1], "nothing changed: nothing was made anew")
 
+	msgs, limit := k.Delivered(sub)
+	require.EqualValues(t, 4, msgs)
+	require.Zero(t, limit)
+
 	k.Unsubscribe(sub)
 	s.send("a", "PUB api.x 1\r\n2\r\n")
 	s.settle()

@@ -160,9 +160,24 @@ func (m *Manager) admit(acc *account.Account) {
 	t.sub = sub
 	m.subs[sub] = t
 	if d := m.env.Domain; d != "" {
-		if err := acc.SetSystemMapping("$JS."+d+".API.>", api.Prefix+">"); err != nil {
-			m.log.Errorf("Account %q: domain %q: %v", acc.Name, d, err)
-		}
+		m.mapDomain(acc, d)
+	}
+}
+
+// mapDomain lets clients of an account name the domain.
+func (m *Manager) mapDomain(acc *account.Account, domain string) {
+	prefix := "$JS." + domain + ".API."
+	for _, to := range [...]string{"$KV.>", "$OBJ.>"} {
+		m.mapSystem(acc, prefix+to, to)
+	}
+	for _, rest := range [...]string{"ACCOUNT.>", "CONSUMER.>", "DIRECT.>", "INFO", "META.>", "SERVER.>", "STREAM.>"} {
+		m.mapSystem(acc, prefix+rest, api.Prefix+rest)
+	}
+}
+
+func (m *Manager) mapSystem(acc *account.Account, from, to string) {
+	if err := acc.SetSystemMapping(from, to); err != nil {
+		m.log.Errorf("Account %q: mapping %q to %q: %v", acc.Name, from, to, err)
 	}
 }
 

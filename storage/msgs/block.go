@@ -74,6 +74,15 @@ func newBlock(first uint64) *block {
 	return &block{first: first, last: first - 1, idMin: ^uint32(0)}
 }
 
+// like makes room in a new block for as much as another one has.
+func (b *block) like(o *block) *block {
+	n := len(o.slots) + len(o.slots)/16
+	b.slots = make([]slot, 0, n)
+	b.groups = make([]group, 0, n/groupLen+1)
+	b.codes = make([]byte, 0, len(o.codes)+len(o.codes)/16)
+	return b
+}
+
 // slotsMax bounds the slots of a block, so that dead ones cannot make it grow for ever.
 const slotsMax = 1 << 20
 

@@ -35,6 +35,8 @@ type disk struct {
 	names   bool          // some name in dir is not durable
 	parent  bool          // nor is dir itself
 	queued  int64         // bytes in jobs
+	ahead   int           // bytes handed to files since one passed on what it had
+	passing *file         // that does
 	written int64         // bytes handed to files since the last compaction
 	garbage []garbage     // files to be removed
 	erasing []erasure     // to be overwritten
@@ -70,7 +72,6 @@ func (d *disk) newFile(number uint64, suffix string) *file {
 func (d *disk) nextFile(suffix string) *file {
 	f := d.newFile(d.number, suffix)
 	d.number++
-	d.names = true
 	return f
 }
 
@@ -169,23 +170,32 @@ func frameIndex(b *block, off uint32) int {
 	return i
 }
 
-// flushFrame hands a frame to the block's file.
+// flushFrame hands a frame to the block's file. Plain records are copied when their turn comes.
 func (d *disk) flushFrame(b *block, f *frame) {
 	k := b.disk
-	p := append(d.buffer(), f.own...)
+	f.place.off = k.body
+	j := job{file: k.file, at: -1, frame: f, raw: f.own, seed: k.codec.seed}
+	n := len(f.own)
+	if k.framed {
+		d.spare = sealRecords(append(d.buffer(), f.own...), k.codec.seed)
+		j.data, j.raw = k.codec.appendFrame(nil, d.spare, f.off), nil
+		n = len(j.data)
+	}
+	f.place.stored = uint32(n)
+	k.body += int64(n)
+	k.file.size += int64(n)
+	d.queued += int64(n)
+	d.add(j)
+}
+
+// sealRecords writes the checksums of records that stand one behind another.
+func sealRecords(p []byte, seed uint32) []byte {
 	for at := 0; at < len(p); {
 		n := int(binary.LittleEndian.Uint32(p[at+4:]))
-		sealRecord(p[at:at+n], k.codec.seed)
+		sealRecord(p[at:at+n], seed)
 		at += n
 	}
-	f.place.off = k.body
-	if k.framed {
-		q := k.codec.appendFrame(nil, p, f.off)
-		d.spare, p = p, q
-	}
-	f.place.stored = uint32(len(p))
-	k.body += int64(len(p))
-	d.write(k.file, p, f)
+	return p
 }
 
 // buffer is an empty buffer, perhaps used before.
@@ -221,7 +231,7 @@ func (s *store) rollFile(seq uint64, length int) *block {
 		return b
 	}
 	s.disk.complete(b)
-	s.blocks = append(s.blocks, newBlock(seq))
+	s.blocks = append(s.blocks, newBlock(seq).like(b))
 	return s.tail()
 }
 

@@ -12,7 +12,9 @@ type job struct {
 	file  *file
 	data  []byte
 	at    int64  // where data overwrites; -1: behind the end
-	frame *frame // whose content data is
+	raw   []byte // records without checksums, instead of data
+	seed  uint32 // of their checksums
+	frame *frame // whose content it is
 	out   bool   // hand it to the system
 	sync  bool   // make everything before it durable
 	point *checkpoint
@@ -42,6 +44,9 @@ func (d *disk) add(j job) {
 	d.run()
 }
 
+// aheadMax is how many bytes are handed to a file before it has to pass them on to the system.
+const aheadMax = 256 << 10
+
 // run does jobs until one has to wait for the disk.
 func (d *disk) run() {
 	if d.running {
@@ -50,16 +55,22 @@ func (d *disk) run() {
 	d.running = true
 	for len(d.jobs) > 0 {
 		j := d.jobs[0]
-		if j.file != nil && j.file.f == nil && !j.gone {
+		switch {
+		case j.file != nil && j.file.f == nil && !j.gone:
+			d.names = d.names || !j.file.made
 			j.file.open(d.resumeOpen)
 			return
-		}
-		if j.sync || j.point != nil {
+		case j.sync || j.point != nil:
 			d.syncDirty()
 			return
+		case j.out || d.ahead >= aheadMax && j.file.f != nil:
+			if j.out {
+				d.pop()
+			}
+			d.passOn(j.file)
+			return
 		}
-		d.jobs[0] = job{}
-		d.jobs = d.jobs[1:]
+		d.pop()
 		if err := d.do(j); err != nil {
 			d.running = false
 			d.fail(err)
@@ -69,8 +80,29 @@ func (d *disk) run() {
 	d.running = false
 }
 
+func (d *disk) pop() job {
+	j := d.jobs[0]
+	d.jobs[0] = job{}
+	d.jobs = d.jobs[1:]
+	return j
+}
+
+// passOn has a file give what it buffers to the system, and goes on then.
+func (d *disk) passOn(f *file) {
+	d.ahead, d.passing = 0, f
+	f.busy++
+	f.f.WriteOut(d.st.strand, d.passedOn)
+}
+
+func (d *disk) passedOn(err error) {
+	d.passing.busy--
+	d.resume(err)
+}
+
 // resumeOpen goes on when a file is open.
-func (d *disk) resumeOpen(_ storage.File, err error) {
+func (d *disk) resumeOpen(_ storage.File, err error) { d.resume(err) }
+
+func (d *disk) resume(err error) {
 	d.running = false
 	if d.failed != nil {
 		return
@@ -85,28 +117,23 @@ func (d *disk) resumeOpen(_ storage.File, err error) {
 // do does a job that does not wait.
 func (d *disk) do(j job) error {
 	f := j.file
-	switch {
-	case j.gone:
+	if j.gone {
 		d.unlink(f)
 		return nil
-	case j.out:
-		f.busy++
-		f.f.WriteOut(d.st.strand, func(err error) {
-			f.busy--
-			if err != nil && d.failed == nil {
-				d.fail(err)
-			}
-		})
-		return nil
 	}
-	d.queued -= int64(len(j.data))
-	d.written += int64(len(j.data))
+	p := j.data
+	if j.raw != nil {
+		p = sealRecords(append(d.buffer(), j.raw...), j.seed)
+	}
+	d.queued -= int64(len(p))
+	d.written += int64(len(p))
+	d.ahead += len(p)
 	if !f.dirty {
 		f.dirty = true
 		d.dirty = append(d.dirty, f)
 	}
 	if j.at >= 0 {
-		return f.f.WriteAt(j.data, j.at)
+		return f.f.WriteAt(p, j.at)
 	}
 	if f.cut >= 0 {
 		if err := f.f.Truncate(f.cut); err != nil {
@@ -114,19 +141,25 @@ func (d *disk) do(j job) error {
 		}
 		f.cut = -1
 	}
-	if _, err := f.f.Append(j.data); err != nil {
+	if _, err := f.f.Append(p); err != nil {
 		return err
 	}
-	d.reuse(j.data)
-	if fr := j.frame; fr != nil {
-		fr.place.written = true
-		if fr.own != nil {
-			p := clipped(fr.own)
-			fr.own = nil
-			d.cache.put(fr, p)
-		}
-	}
+	d.reuse(p)
+	d.settled(j.frame)
 	return nil
+}
+
+// settled lets the cache have the content of a frame that its file has.
+func (d *disk) settled(f *frame) {
+	if f == nil {
+		return
+	}
+	f.place.written = true
+	if f.own != nil {
+		p := clipped(f.own)
+		f.own = nil
+		d.cache.put(f, p)
+	}
 }
 
 // reuse keeps a buffer for the next frame.
@@ -189,9 +222,7 @@ func (d *disk) syncNames() {
 
 // passed ends the job that everything before was to be made durable for.
 func (d *disk) passed() {
-	j := d.jobs[0]
-	d.jobs[0] = job{}
-	d.jobs = d.jobs[1:]
+	j := d.pop()
 	d.running = false
 	if j.point != nil {
 		d.points = d.points[1:]
@@ -225,7 +256,7 @@ func (d *disk) abandon(b *block) {
 	if len(d.points) == 0 && !d.running {
 		d.jobs = slices.DeleteFunc(d.jobs, func(j job) bool {
 			if j.file == f {
-				d.queued -= int64(len(j.data))
+				d.queued -= int64(len(j.data) + len(j.raw))
 			}
 			return j.file == f
 		})

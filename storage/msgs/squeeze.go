@@ -12,7 +12,7 @@ func (s *store) roll(seq uint64, length int) *block {
 	}
 	b := s.blocks[n]
 	b.seal()
-	s.blocks = append(s.blocks, newBlock(seq))
+	s.blocks = append(s.blocks, newBlock(seq).like(b))
 	return s.tail()
 }
 

@@ -261,7 +261,10 @@ func (g *Group) answered(c *chunk) {
 				last = min(last, t.index-1)
 			}
 		}
-		g.flushed = max(g.flushed, last)
+		if last <= g.flushed {
+			return
+		}
+		g.flushed = last
 		if !g.touched {
 			g.touched = true
 			g.out.touched = append(g.out.touched, g)

@@ -35,6 +35,7 @@ type Log struct {
 	number   uint64 // of the next batch
 	undo     undo
 	live     int64  // bytes that groups need, roughly
+	credit   int64  // bytes of segments that may be carried forward; what groups log earns more
 	oldest   uint64 // segment that is needed, as the log says
 	unknown  bool   // damage may have hit groups of which nothing was found
 
@@ -50,6 +51,8 @@ type Log struct {
 	lazyArmed bool
 	interval  clock.Timer // armed while the head has unsynced bytes, in mode Interval
 	syncArmed bool
+	syncDue   bool
+	lighter   bool // the batch under way is written out, not synced
 	retry     clock.Timer // after a full disk
 
 	trim      trimming
@@ -83,7 +86,7 @@ const (
 func newLog(fs storage.FS, s clock.Strand, c Config) *Log {
 	l := &Log{
 		fs: fs, strand: s, cfg: c, number: 1,
-		groups: map[ID]*groupState{}, outboxes: map[clock.Strand]*outbox{},
+		credit: c.LogBytesMax, groups: map[ID]*groupState{}, outboxes: map[clock.Strand]*outbox{},
 	}
 	l.in = clock.NewMailbox(s, 0, nil, l.take)
 	l.lazy = s.NewTimer(l.lazyDue)
@@ -281,7 +284,7 @@ func (l *Log) advance() {
 		return
 	}
 	switch {
-	case len(l.onDurable) > 0:
+	case len(l.onDurable) > 0 || l.syncDue:
 		l.syncHead(l.tellDurable)
 	case l.hurry || l.closing != nil && len(l.gathered) > 0:
 		l.writeNext()
@@ -326,9 +329,6 @@ func (l *Log) fill() bool {
 	for n < len(l.gathered) && (size == 0 || size < l.cfg.BatchBytesMax) {
 		c := l.gathered[n]
 		n++
-		if c.action == carry && !l.judge(c) {
-			c.action = skip
-		}
 		if c.action < detach {
 			size += len(c.buf)
 		}
@@ -361,6 +361,9 @@ func (l *Log) writeBatch(flags uint32) error {
 	}
 	at := seg.size + batchHeaderLen
 	for _, c := range l.flying {
+		if c.action == carry && !l.judge(c) {
+			c.action = skip
+		}
 		if c.action >= detach {
 			continue
 		}
@@ -420,7 +423,8 @@ func (l *Log) forget(st *groupState) {
 // commit makes the batch as durable as the mode asks for.
 func (l *Log) commit() {
 	l.state = writing
-	if l.cfg.Mode == Interval && l.closing == nil {
+	l.lighter = l.cfg.Mode == Interval && l.closing == nil
+	if l.lighter {
 		l.file.WriteOut(l.strand, l.committed)
 		return
 	}
@@ -437,7 +441,7 @@ func (l *Log) committed(err error) {
 		return
 	}
 	l.state = idle
-	if l.cfg.Mode == Interval && l.closing == nil {
+	if l.lighter {
 		l.armInterval()
 	} else {
 		l.durable = l.head().size
@@ -465,6 +469,9 @@ func (l *Log) answerFlying() {
 				l.metrics.entries.Add(uint64(c.count))
 			}
 			l.metrics.bytes.Add(uint64(len(c.buf)))
+			if c.state != nil {
+				l.credit += 2 * int64(len(c.buf))
+			}
 		case carry:
 			l.metrics.carried.Add(uint64(len(c.buf)))
 		}
@@ -485,16 +492,18 @@ func (l *Log) armInterval() {
 
 func (l *Log) intervalDue() {
 	l.syncArmed = false
-	if l.state != idle {
-		l.armInterval() // a sync is under way, or soon again
-		return
+	switch l.state {
+	case fenced, shut:
+	case idle:
+		l.syncHead(l.advance)
+	default:
+		l.syncDue = true // as soon as what is under way has ended
 	}
-	l.syncHead(l.advance)
 }
 
 // syncHead makes everything written durable, then calls next.
 func (l *Log) syncHead(next func()) {
-	l.state = syncing
+	l.state, l.syncDue = syncing, false
 	size := l.head().size
 	l.file.Sync(l.strand, func(err error) {
 		if l.state != syncing {

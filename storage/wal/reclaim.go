@@ -43,7 +43,8 @@ func (l *Log) reclaim() {
 		oldest.asked = true
 		l.askTail(oldest)
 	}
-	if l.carrying == nil && !oldest.stuck && (l.bytes > bound || len(l.segments) > segmentsMax) {
+	if l.carrying == nil && !oldest.stuck && l.credit > 0 && (l.bytes > bound || len(l.segments) > segmentsMax) {
+		l.credit -= oldest.size
 		l.startCarry(oldest)
 	}
 }
@@ -121,7 +122,8 @@ func (l *Log) trimmed(err error) {
 	l.trimNext()
 }
 
-// judge decides, when a chunk that is carried gets its place, what of it is still needed.
+// judge decides what of a chunk that is carried is still needed. It does so when the chunk gets its
+// place: what stands before it in the same batch may have ended the need.
 func (l *Log) judge(c *chunk) bool {
 	if !c.judged {
 		c.judged = c.state.needed(&c.chunkHeader, c.source, c.sourceAt)

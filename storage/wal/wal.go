@@ -105,7 +105,7 @@ type Config struct {
 	Dir string
 	// Identity names server and store: a log made under another one is refused.
 	Identity string
-	// SegmentBytes is the length at which a segment ends; 0 is 64 MiB.
+	// SegmentBytes is the length at which a segment ends, 1 KiB or more; 0 is 64 MiB.
 	SegmentBytes int64
 	// LogBytesMax is the length of all segments above which records of slow groups are
 	// carried forward; 0 is four segments. It is exceeded while that is under way.
@@ -122,6 +122,7 @@ type Config struct {
 // Defaults.
 const (
 	segmentBytesDefault = 64 << 20
+	segmentBytesMin     = 1 << 10 // so that notes about segments take less than they set free
 	batchBytesDefault   = 512 << 10
 	syncIntervalDefault = 2 * time.Minute
 )
@@ -129,6 +130,9 @@ const (
 func (c Config) withDefaults() (Config, error) {
 	if c.SegmentBytes < 0 || c.LogBytesMax < 0 || c.BatchBytesMax < 0 || c.SyncInterval < 0 {
 		return c, fmt.Errorf("log %q: a size or interval is negative: %+v", c.Dir, c)
+	}
+	if c.SegmentBytes > 0 && c.SegmentBytes < segmentBytesMin {
+		return c, fmt.Errorf("log %q: segments of %d bytes: want %d or more", c.Dir, c.SegmentBytes, segmentBytesMin)
 	}
 	if c.Identity == "" || len(c.Identity) > identityMax {
 		return c, fmt.Errorf("log %q: the identity has %d bytes: want 1 to %d", c.Dir, len(c.Identity), identityMax)

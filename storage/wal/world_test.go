@@ -171,8 +171,11 @@ func (p *member) ackOp(n int) func(error) {
 	}
 }
 
+// refused tells whether the log takes nothing now.
+func (p *member) refused() bool { return p.fenced != nil || p.w.log.Metrics().Full }
+
 func (p *member) truncate(from uint64) {
-	if p.fenced != nil || from > p.m.last || from < p.g.First() {
+	if p.refused() || from > p.m.last || from < p.g.First() {
 		return
 	}
 	p.m.ops = append(p.m.ops, op{kind: 't', index: from})
@@ -182,7 +185,7 @@ func (p *member) truncate(from uint64) {
 }
 
 func (p *member) hard(h wal.HardState) {
-	if p.fenced != nil {
+	if p.refused() {
 		return
 	}
 	p.m.ops = append(p.m.ops, op{kind: 'h', hard: h})
@@ -190,7 +193,7 @@ func (p *member) hard(h wal.HardState) {
 }
 
 func (p *member) checkpoint(index uint64, state []byte) {
-	if p.saving || p.fenced != nil || index < p.g.First()-1 || index > p.m.flushed {
+	if p.saving || p.refused() || index < p.g.First()-1 || index > p.m.flushed {
 		return
 	}
 	p.saving = true
@@ -262,7 +265,8 @@ func (w *world) end(power bool) {
 
 // until runs the world until cond holds; false when a crash or a standstill came first.
 func (w *world) until(cond func() bool) bool {
-	for !cond() {
+	for n := 0; !cond(); n++ {
+		require.Less(w.t, n, 1_000_000, "it comes to no end")
 		if w.machine.Dead() || !w.sim.Step() {
 			return cond()
 		}
@@ -299,12 +303,12 @@ func (w *world) verify() {
 	known := map[wal.ID]bool{}
 	for _, id := range w.log.Unattached() {
 		known[id] = true
-		require.NotNil(w.t, w.models[id], "%v was never there", id)
+		require.NotNil(w.t, w.models[id], "%v was never there\n%s", id, wal.Dump(w.disk))
 	}
 	for _, id := range w.ids() {
 		m := w.models[id]
 		if m.dropped == 2 && !w.lossy {
-			require.False(w.t, known[id], "%v was dropped", id)
+			require.False(w.t, known[id], "%v was dropped\n%s", id, wal.Dump(w.disk))
 		}
 		if m.dropped > 0 && !known[id] {
 			delete(w.models, id)

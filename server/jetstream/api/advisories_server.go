@@ -59,8 +59,8 @@ type SnapshotComplete struct {
 }
 
 // NewSnapshotComplete makes a [SnapshotComplete].
-func NewSnapshotComplete(id string, now time.Time, stream string, start time.Time, client any, domain, failure string) *SnapshotComplete {
-	return &SnapshotComplete{advisory("snapshot_complete", id, now), stream, start.UTC(), now.UTC(), client, domain, failure}
+func NewSnapshotComplete(id string, now time.Time, stream string, start, end time.Time, client any, domain, failure string) *SnapshotComplete {
+	return &SnapshotComplete{advisory("snapshot_complete", id, now), stream, start.UTC(), end.UTC(), client, domain, failure}
 }
 
 // RestoreCreate tells that a restore began.
@@ -88,8 +88,8 @@ type RestoreComplete struct {
 }
 
 // NewRestoreComplete makes a [RestoreComplete].
-func NewRestoreComplete(id string, now time.Time, stream string, start time.Time, bytes int64, client any, domain string) *RestoreComplete {
-	return &RestoreComplete{advisory("restore_complete", id, now), stream, start.UTC(), now.UTC(), bytes, client, domain}
+func NewRestoreComplete(id string, now time.Time, stream string, start, end time.Time, bytes int64, client any, domain string) *RestoreComplete {
+	return &RestoreComplete{advisory("restore_complete", id, now), stream, start.UTC(), end.UTC(), bytes, client, domain}
 }
 
 // Reasons of [BatchAbandoned].

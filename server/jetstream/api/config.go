@@ -143,6 +143,10 @@ type ConsumerConfig struct {
 	PriorityGroups    []string          `json:"priority_groups,omitempty"`
 	PriorityPolicy    PriorityPolicy    `json:"priority_policy,omitempty"`
 	PinnedTTL         time.Duration     `json:"priority_timeout,omitempty"`
+
+	// inactiveByDefault: nobody asked for the threshold. It is forgotten in JSON, where it
+	// does not matter any more.
+	inactiveByDefault bool
 }
 
 // CreateConsumerRequest is the body of the requests that create or update a consumer.

@@ -165,7 +165,7 @@ func (k *consumerCheck) defaults() *Error {
 		}
 	}
 	if k.InactiveThreshold == 0 && k.Durable == "" {
-		k.InactiveThreshold = InactiveThresholdDefault
+		k.InactiveThreshold, k.inactiveByDefault = InactiveThresholdDefault, true
 	}
 	if limit := k.server.MaxRequestBatch; limit > 0 && k.MaxRequestBatch == 0 && !k.Push() {
 		if k.pedantic {
@@ -507,16 +507,46 @@ func CheckConsumerFilters(c *ConsumerConfig, stream *StreamConfig, others [][]st
 	return nil
 }
 
-// CheckConsumerUpdate judges what may not change. Whether the old deliver subject is still
-// listened to is the caller's to judge.
+// CheckConsumerUpdate judges what may not change, and settles what an update leaves open: a
+// pause goes on, and what was not durable keeps going away after the default time, even if it
+// is durable from now on, and the other way round. Both configurations come from
+// [CheckConsumerConfig]. Whether the old deliver subject is still listened to is the caller's
+// to judge.
 func CheckConsumerUpdate(was, next *ConsumerConfig) *Error {
+	if err := checkConsumerChange(was, next); err != nil {
+		return err
+	}
+	next.KeepPause(was)
+	if next.inactiveByDefault || next.InactiveThreshold == 0 {
+		next.InactiveThreshold, next.inactiveByDefault = 0, true
+		if was.Durable == "" {
+			next.InactiveThreshold = InactiveThresholdDefault
+		}
+	}
+	return nil
+}
+
+// KeepPause takes over the pause of was: an update does not change it.
+func (c *ConsumerConfig) KeepPause(was *ConsumerConfig) {
+	c.PauseUntil = clone(was.PauseUntil)
+	c.SetStaticMetadata()
+}
+
+func checkConsumerChange(was, next *ConsumerConfig) *Error {
 	fixed := func(what string) *Error { return ErrConsumerCreate.With(what + " can not be updated") }
+	restarts := next.Sourcing // what takes over for a mirror or source may start elsewhere
 	switch {
-	case was.DeliverPolicy != next.DeliverPolicy:
+	case !restarts && was.DeliverPolicy != next.DeliverPolicy:
 		return fixed("deliver policy")
-	case was.OptStartSeq != next.OptStartSeq:
+	case was.MemoryStorage != next.MemoryStorage:
+		return fixed("storage type")
+	case was.Direct != next.Direct:
+		return fixed("direct")
+	case was.Sourcing != next.Sourcing:
+		return fixed("sourcing")
+	case !restarts && was.OptStartSeq != next.OptStartSeq:
 		return fixed("start sequence")
-	case !sameTime(was.OptStartTime, next.OptStartTime):
+	case !restarts && !sameTime(was.OptStartTime, next.OptStartTime):
 		return fixed("start time")
 	case was.AckPolicy != next.AckPolicy:
 		return fixed("ack policy")
@@ -526,12 +556,6 @@ func CheckConsumerUpdate(was, next *ConsumerConfig) *Error {
 		return fixed("heart beats")
 	case was.FlowControl != next.FlowControl:
 		return fixed("flow control")
-	case was.MemoryStorage != next.MemoryStorage:
-		return fixed("storage type")
-	case was.Direct != next.Direct:
-		return fixed("direct")
-	case was.Sourcing != next.Sourcing:
-		return fixed("sourcing")
 	case !was.Push() && next.Push():
 		return ErrConsumerCreate.With("can not update pull consumer to push based")
 	case was.Push() && !next.Push():

@@ -9,12 +9,14 @@ import (
 	"strings"
 )
 
-// Decode reads a request's body into v, strictly or not, as the server is configured.
+// Decode reads a request's body into v. On a server that is not strict, what fails strictly
+// gets a second chance.
 func Decode(data []byte, v any, strict bool) *Error {
-	if strict {
-		return DecodeStrict(data, v)
+	err := DecodeStrict(data, v)
+	if err != nil && !strict {
+		return DecodeLenient(data, v)
 	}
-	return DecodeLenient(data, v)
+	return err
 }
 
 // DecodeStrict reads a request's body into v. A field that v does not know is an error, and

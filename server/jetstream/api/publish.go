@@ -79,12 +79,14 @@ type PublishHeaders struct {
 	ExpectedLastSeq     uint64
 	ExpectedLastSubjSeq uint64
 	BatchSeq            uint64
+
+	seen Has // names that came, with or without a value
 }
 
 // Parse reads a header block in one pass, and allocates nothing. The first of several
 // values counts. An empty value is as good as none, but for the time zone.
 func (h *PublishHeaders) Parse(block []byte) {
-	h.Has = 0
+	h.Has, h.seen = 0, 0
 	if len(block) == 0 {
 		return
 	}
@@ -95,7 +97,7 @@ func (h *PublishHeaders) Parse(block []byte) {
 			return
 		}
 		rest = r
-		if len(name) > 8 && (name[0] == 'N' || name[0] == 'K') {
+		if len(name) >= len(HdrTTL) && (name[0] == 'N' || name[0] == 'K') {
 			h.take(name, value)
 		}
 	}
@@ -168,16 +170,22 @@ func (h *PublishHeaders) takeRare(name, value []byte) {
 // mayBeEmpty are headers whose empty value is not the same as no header.
 const mayBeEmpty = HasScheduleTimeZone
 
+// first tells whether a name comes for the first time.
+func (h *PublishHeaders) first(bit Has) bool {
+	first := h.seen&bit == 0
+	h.seen |= bit
+	return first
+}
+
 func (h *PublishHeaders) text(bit Has, field *[]byte, value []byte) {
-	if h.Has&bit != 0 || len(value) == 0 && bit&mayBeEmpty == 0 {
-		return
+	if h.first(bit) && (len(value) > 0 || bit&mayBeEmpty != 0) {
+		h.Has |= bit
+		*field = value
 	}
-	h.Has |= bit
-	*field = value
 }
 
 func (h *PublishHeaders) number(bit Has, field *uint64, value []byte) {
-	if h.Has&bit != 0 || len(value) == 0 {
+	if !h.first(bit) || len(value) == 0 {
 		return
 	}
 	h.Has |= bit

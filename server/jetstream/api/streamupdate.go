@@ -10,6 +10,9 @@ import (
 // the caller's to judge.
 func CheckStreamUpdate(was, cfg *StreamConfig, l StreamLimits, pedantic bool) (*StreamConfig, *Error) {
 	next, err := CheckStreamConfig(cfg, l, pedantic)
+	if err == nil { // once more: defaults may contradict what else was asked for
+		next, err = CheckStreamConfig(next, l, pedantic)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -51,13 +54,11 @@ func checkChange(was, next *StreamConfig) *Error {
 	return nil
 }
 
+// sameSource compares what is written: the same moment in another time zone is a change.
 func sameSource(a, b *StreamSource) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
-	a, b = a.Clone(), b.Clone()
-	a.utc()
-	b.utc()
 	return bytes.Equal(Marshal(a), Marshal(b))
 }
 

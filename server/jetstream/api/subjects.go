@@ -99,7 +99,7 @@ var table = [endpoints]endpoint{
 	EndpointStreamSnapshot:          {"STREAM.SNAPSHOT.", stream, "stream_snapshot", ""},
 	EndpointStreamRestore:           {"STREAM.RESTORE.", stream, "stream_restore", `,"deliver_subject":""`},
 	EndpointStreamPeerRemove:        {"STREAM.PEER.REMOVE.", stream, "stream_remove_peer", ""},
-	EndpointStreamPeerEvacuate:      {"STREAM.PEER.EVACUATE.", stream, "stream_remove_peer", ""},
+	EndpointStreamPeerEvacuate:      {"STREAM.PEER.EVACUATE.", stream, "stream_evacuate_peer", ""},
 	EndpointStreamCancelMove:        {"STREAM.CANCEL_MOVE.", stream, "stream_cancel_move", ""},
 	EndpointStreamStepdown:          {"STREAM.LEADER.STEPDOWN.", stream, "stream_leader_stepdown", ""},
 	EndpointConsumerCreate:          {"CONSUMER.CREATE.", streamC3, "consumer_create", ""},

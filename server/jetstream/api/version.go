@@ -124,45 +124,29 @@ func LevelValueServed(value []byte) bool {
 }
 
 // Equal tells whether two streams' configurations are the same, but for what their metadata
-// say of versions.
+// say of versions. The same moment in another time zone is not the same.
 func (c *StreamConfig) Equal(d *StreamConfig) bool {
 	return bytes.Equal(Marshal(c.comparable()), Marshal(d.comparable()))
 }
 
+func (c *StreamConfig) comparable() *StreamConfig {
+	d := *c
+	d.Metadata = withoutVersions(c.Metadata)
+	return &d
+}
+
 // Equal tells whether two consumers' configurations are the same, but for what their
-// metadata say of versions.
+// metadata say of versions. A threshold of inactivity that nobody asked for is not the same as
+// one of that length.
 func (c *ConsumerConfig) Equal(d *ConsumerConfig) bool {
 	return bytes.Equal(Marshal(c.comparable()), Marshal(d.comparable()))
 }
 
-// comparable gives a copy whose JSON is the same for equal configurations.
-func (c *StreamConfig) comparable() *StreamConfig {
-	d := c.Clone()
-	d.Metadata = withoutVersions(d.Metadata)
-	d.Mirror.utc()
-	for _, s := range d.Sources {
-		s.utc()
-	}
-	return d
-}
-
-func (s *StreamSource) utc() {
-	if s != nil && s.OptStartTime != nil {
-		t := s.OptStartTime.UTC()
-		s.OptStartTime = &t
-	}
-}
-
 func (c *ConsumerConfig) comparable() *ConsumerConfig {
-	d := c.Clone()
-	d.Metadata = withoutVersions(d.Metadata)
-	if d.OptStartTime != nil {
-		t := d.OptStartTime.UTC()
-		d.OptStartTime = &t
+	d := *c
+	d.Metadata = withoutVersions(c.Metadata)
+	if c.inactiveByDefault {
+		d.InactiveThreshold = 0
 	}
-	if d.PauseUntil != nil {
-		t := d.PauseUntil.UTC()
-		d.PauseUntil = &t
-	}
-	return d
+	return &d
 }

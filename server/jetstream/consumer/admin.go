@@ -154,6 +154,12 @@ func (c *Consumer) Stop(why Reason) {
 	}
 	if c.live && why == Shutdown {
 		c.recordDelivered()
+		c.pending.each(func(e *entry) bool {
+			if e.flags&(granted|queued) == granted|queued { // counted, but not sent
+				c.record(&event{kind: evNak, seq: e.seq}, false)
+			}
+			return true
+		})
 		if !c.lazy {
 			c.record(&event{kind: evMove, seq: c.position() + 1, dseq: c.dseq}, false)
 		}

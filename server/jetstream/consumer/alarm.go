@@ -240,6 +240,9 @@ func (c *Consumer) tidy() {
 		return
 	}
 	c.pending.shrink()
+	if c.idleMsgs >= idleMsgsMax {
+		c.counting, c.idleMsgs = false, 0
+	}
 	if c.counting {
 		return
 	}
@@ -250,16 +253,13 @@ func (c *Consumer) tidy() {
 	c.filter = nil
 }
 
-// silent lets go of new messages after some that nobody waited for.
+// silent counts the messages that nobody waited for. After some, the next turn stops counting; the
+// host is just telling its listeners of one, so they stay as they are until then.
 func (c *Consumer) silent() {
 	if c.wanted() || c.pending.len() > 0 {
 		c.idleMsgs = 0
-		return
-	}
-	if c.idleMsgs++; c.idleMsgs > idleMsgsMax {
-		c.idleMsgs, c.counting = 0, false
-		c.listen(false)
-		c.tidy()
+	} else if c.idleMsgs++; c.idleMsgs == idleMsgsMax {
+		c.host.Run(c)
 	}
 }
 

@@ -25,7 +25,7 @@
 //   - Presumed messages are sent again at once. Without a limit of deliveries they count as not yet delivered, so
 //     the count that a client sees never falls; with a limit they count as delivered once, so the limit is
 //     never passed; with a limit of one, and without acks, they are not sent again.
-//   - Where a limit of deliveries is set, a redelivery's higher count is durable before it is sent.
+//   - A redelivery is sent when its higher count is durable. So counts never fall, and limits of deliveries are exact.
 //   - The horizon is raised in advance, without haste, so that it is rarely waited for, and is taken back
 //     when nobody waits for messages, so that a crash at rest presumes nothing.
 //
@@ -273,8 +273,12 @@ func (c *Consumer) startLastPerSubject(st msgs.State) {
 		c.cursor = max(st.First, 1)
 		return
 	}
+	seqs, ok := c.host.Store().LastPerSubject(c.Filter(), 0, sequencesMax)
+	if !ok { // more subjects than a snapshot could tell of
+		c.cursor = max(st.First, 1)
+		return
+	}
 	c.cursor = st.Last + 1
-	seqs, _ := c.host.Store().LastPerSubject(c.Filter(), 0, 0)
 	if len(seqs) > 0 {
 		c.last = &lastOfSubjects{seqs: seqs, at: seqs[0] - 1, end: st.Last}
 	}

@@ -113,13 +113,10 @@ func (c *Consumer) next(d *delivery, now int64) bool {
 			c.fetch(e.seq)
 			return false
 		}
-		if !c.mayDeliver() || limit > 0 && !c.grant(e) {
+		if !c.mayDeliver() || e.count > 0 && !c.grant(e) {
 			return false
 		}
-		d.msg, d.again, d.left = msg, true, c.ahead
-		if d.count = e.count; e.flags&granted == 0 {
-			d.count++
-		}
+		d.msg, d.again, d.count, d.left = msg, true, max(e.count, 1), c.ahead
 		return true
 	}
 	return c.nextNew(d, now)
@@ -131,21 +128,19 @@ func (c *Consumer) nextNew(d *delivery, now int64) bool {
 		c.stalled()
 		return false
 	}
-	for {
-		msg, found, ok := c.peek()
-		if !ok {
-			return false
-		}
-		if found == msgs.Cold {
-			c.fetch(msg.Seq)
-			return false
-		}
-		if !c.mayDeliver() || c.pace != nil && !c.keepsPace(msg.Seq, msg.Time, now) {
-			return false
-		}
-		d.msg, d.count, d.left = msg, 1, c.ahead-1
-		return true
+	msg, found, ok := c.peek()
+	if !ok {
+		return false
 	}
+	if found == msgs.Cold {
+		c.fetch(msg.Seq)
+		return false
+	}
+	if !c.mayDeliver() || c.pace != nil && !c.keepsPace(msg.Seq, msg.Time, now) {
+		return false
+	}
+	d.msg, d.count, d.left = msg, 1, c.ahead-1
+	return true
 }
 
 // peek finds the first message ahead. When it is Cold only its sequence is known.
@@ -279,10 +274,10 @@ func (c *Consumer) sent(d *delivery, now int64) {
 	}
 	e := c.pending.find(d.msg.Seq)
 	c.w.line.pop(e)
-	recorded := e.flags&granted != 0
 	e.flags &^= granted
+	presumed := e.count == 0
 	c.applyAgain(e, d.count, now)
-	if !recorded {
+	if presumed {
 		c.noteAgain(e.seq, c.dseq, d.count, c.host.Now())
 	}
 }
@@ -304,30 +299,33 @@ func (c *Consumer) wait(count uint32) int64 {
 // it if that was not done yet.
 func (c *Consumer) grant(e *entry) bool {
 	if e.flags&granted != 0 {
-		return e.grant <= c.committed
+		return e.grant <= c.committed || c.lazy
 	}
 	ev := &c.w.scratch
 	ev.kind, ev.at, ev.again = evAgain, c.host.Now(), ev.again[:0]
-	limit, number := c.maxDeliver(), c.recorded+1
+	limit, number, most := c.maxDeliver(), c.recorded+1, grantMax
+	if c.pull != nil {
+		most = int(min(c.asked(), grantMax)) // what is not sent now would lose a delivery in a crash
+	}
 	if c.w.ev.kind != 0 {
 		number++ // what was delivered before is recorded first
 	}
 	for _, seq := range c.w.line.waiting() {
 		p := c.pending.find(seq)
-		if p == nil || p.flags&(queued|granted) != queued || p.count >= limit {
+		if p == nil || p.flags&(queued|granted) != queued || p.count == 0 || limit > 0 && p.count >= limit {
 			continue
 		}
 		c.pending.setCount(p, p.count+1)
 		p.flags |= granted
 		p.grant = number
-		if ev.again = append(ev.again, again{seq, p.count}); len(ev.again) == grantMax {
+		if ev.again = append(ev.again, again{seq, p.count}); len(ev.again) == most {
 			break
 		}
 	}
 	ev.dseq = c.dseq
 	c.grantAt = number
 	c.record(ev, true)
-	return e.grant <= c.committed
+	return e.grant <= c.committed || c.lazy
 }
 
 // grantMax is how many redeliveries are recorded together before they are sent.

@@ -53,7 +53,6 @@ type logged struct {
 	event     []byte
 	committed func()
 	cfg       *api.ConsumerConfig // an update
-	effect    func()              // a removal
 }
 
 type fakeTimer struct {

@@ -75,7 +75,7 @@ func (c *Consumer) noteDelivered(seq, dseq uint64, wall int64) {
 	ev.runs = addRun(ev.runs, seq)
 }
 
-// noteAgain adds a redelivery to the turn's event.
+// noteAgain adds the sending of a presumed message to the turn's event.
 func (c *Consumer) noteAgain(seq, dseq uint64, count uint32, wall int64) {
 	ev := &c.w.ev
 	if ev.kind != evAgain || len(ev.again) >= eventMsgsMax {

@@ -1,18 +1,16 @@
 package consumer
 
 import (
-	"slices"
 	"time"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
 )
 
-// Info tells how the consumer does. Where it lives is left to the caller.
+// Info tells how the consumer does. Where it lives is left to the caller. The configuration in it
+// is the consumer's own, not to be changed.
 func (c *Consumer) Info() *api.ConsumerInfo {
-	store, now := c.host.Store(), c.host.Now()
-	if len(c.exhausted) > 0 {
-		c.exhausted = slices.DeleteFunc(c.exhausted, func(seq uint64) bool { return !store.Has(seq) })
-	}
+	now := c.host.Now()
+	c.dropExhausted()
 	if c.live && c.pull != nil {
 		c.prune(int64(c.host.Mono()))
 	}

@@ -36,8 +36,7 @@ func (c *Consumer) Removed(seq uint64, subj string, why msgs.Why) {
 			case msgs.ByLimit, msgs.ByAge:
 				c.adviseTerminated(seq, first, count, api.TerminatedLimits)
 			}
-			c.wake()
-			c.tidy()
+			c.host.Run(c)
 		}
 		return
 	}
@@ -67,11 +66,31 @@ func (c *Consumer) lessAhead() {
 	}
 }
 
+// StreamChanged tells that the stream's configuration is another one, live and in a replay.
+func (c *Consumer) StreamChanged() {
+	was := c.lazy
+	c.configure()
+	if was && !c.lazy && c.live && !c.stopped {
+		c.record(&event{kind: evMove, seq: c.position() + 1, dseq: c.dseq}, false)
+	}
+	c.recount()
+}
+
 // Purged tells that messages were purged: what is below the first one counts as done.
 func (c *Consumer) Purged() {
 	if c.stopped {
 		return
 	}
+	c.dropMissing()
+	c.recount()
+	if c.live {
+		c.tidy()
+	}
+}
+
+// dropMissing forgets what the stream has not any more: all below its first message counts as
+// done.
+func (c *Consumer) dropMissing() {
 	store := c.host.Store()
 	var gone []uint64
 	c.pending.each(func(e *entry) bool {
@@ -83,14 +102,21 @@ func (c *Consumer) Purged() {
 	for _, seq := range gone {
 		c.pending.remove(seq)
 	}
-	c.exhausted = slices.DeleteFunc(c.exhausted, func(seq uint64) bool { return !store.Has(seq) })
-	if first := store.State().First; first > 0 && c.position() < first-1 {
+	c.dropExhausted()
+	first := store.State().First
+	if passed := first > 0 && c.position() < first-1; passed {
 		c.passTo(first - 1)
+	} else if len(gone) == 0 {
+		return
 	}
 	c.settle()
-	c.recount()
-	if c.live {
-		c.tidy()
+}
+
+// dropExhausted forgets the messages out of deliveries that are gone.
+func (c *Consumer) dropExhausted() {
+	if len(c.exhausted) > 0 {
+		store := c.host.Store()
+		c.exhausted = slices.DeleteFunc(c.exhausted, func(seq uint64) bool { return !store.Has(seq) })
 	}
 }
 

@@ -145,6 +145,9 @@ func (c *Consumer) enter(inbox string, a *api.PullRequest, now int64) {
 		r.beatAt = now + r.beat
 		c.wakeAt(r.beatAt)
 	}
+	if r.noWait {
+		c.pull.impatient++
+	}
 	c.line(r)
 	c.wake()
 }

@@ -26,25 +26,6 @@ func (c *Consumer) Recovered() {
 	c.activate()
 }
 
-// dropMissing forgets pending messages that the stream has not any more: what removed them may stand
-// in the log before what delivered them.
-func (c *Consumer) dropMissing() {
-	store := c.host.Store()
-	var gone []uint64
-	c.pending.each(func(e *entry) bool {
-		if !store.Has(e.seq) {
-			gone = append(gone, e.seq)
-		}
-		return true
-	})
-	for _, seq := range gone {
-		c.pending.remove(seq)
-	}
-	if len(gone) > 0 {
-		c.settle()
-	}
-}
-
 // adoptTimes turns wall times into monotonic ones, and plans what is to be sent again.
 func (c *Consumer) adoptTimes() {
 	if c.pending.len() == 0 {
@@ -79,34 +60,45 @@ func (c *Consumer) presume() {
 	if c.lazy || n == 0 {
 		return
 	}
-	ev := &event{kind: evPresume, at: c.host.Now(), dseq: horizon}
-	for _, seq := range c.nextAhead(n) {
-		ev.runs = addRun(ev.runs, seq)
+	seqs := c.nextAhead(n)
+	move := &event{kind: evMove, seq: c.host.Store().State().Last + 1, dseq: horizon}
+	if len(seqs) == n { // else all there is may have been delivered, what is gone included
+		move.seq = seqs[n-1] + 1
 	}
-	c.dseq, c.horizon = horizon, horizon
-	if !c.tracks() {
-		ev.kind, ev.seq = evMove, c.position()+1
-		if k := len(ev.runs); k > 0 {
-			ev.seq = ev.runs[k-1].last() + 1
-		}
-		c.record(ev, false)
-		c.applyMove(ev.seq, horizon)
+	move.seq = max(move.seq, c.position()+1)
+	var runs []run
+	for _, seq := range seqs {
+		runs = addRun(runs, seq)
+	}
+	if c.tracks() {
+		c.presumePending(runs, horizon)
 	} else {
-		if c.maxDeliver() > 0 {
-			ev.count = 1
-		}
-		if len(ev.runs) > 0 {
-			c.record(ev, false)
-		}
-		now := int64(c.host.Mono())
-		for _, r := range ev.runs {
-			for i := range r.n {
-				c.applyPresumed(r.first+i, now, ev.count)
-			}
-		}
+		move.runs = runs
 	}
+	c.record(move, false)
+	c.applyMove(move.seq, horizon)
+	c.horizon = horizon
 	c.record(&event{kind: evHorizon, dseq: horizon, last: horizon}, false)
 	c.cutAt = c.recorded
+}
+
+// presumePending makes messages pending that may have been delivered.
+func (c *Consumer) presumePending(runs []run, horizon uint64) {
+	if len(runs) == 0 {
+		return
+	}
+	ev := &event{kind: evPresume, at: c.host.Now(), dseq: horizon, runs: runs}
+	if c.maxDeliver() > 0 {
+		ev.count = 1
+	}
+	c.record(ev, false)
+	c.dseq = horizon
+	now := int64(c.host.Mono())
+	for _, r := range runs {
+		for i := range r.n {
+			c.applyPresumed(r.first+i, now, ev.count)
+		}
+	}
 	c.wakeAt(c.nextAck())
 }
 

@@ -24,8 +24,9 @@ type request struct {
 
 // pull is the pull requests that wait, in the order in which they are served.
 type pull struct {
-	waiting queue[*request]
-	spare   *request // to be used again
+	waiting   queue[*request]
+	impatient int      // of them, those with noWait
+	spare     *request // to be used again
 }
 
 // waitingMaxDefault bounds the requests that wait where the configuration does not.
@@ -81,10 +82,9 @@ func (c *Consumer) end(i int, status string, withPending bool) {
 	if status != "" {
 		c.tell(r.inbox, status, r, withPending)
 	}
-	c.recycle(r)
-}
-
-func (c *Consumer) recycle(r *request) {
+	if r.noWait {
+		c.pull.impatient--
+	}
 	*r = request{}
 	c.pull.spare = r
 }
@@ -148,7 +148,7 @@ func (c *Consumer) sendPull(d *delivery, i int, now int64) (sent, progress bool)
 
 // drained ends the requests that do not wait, when all there was has been sent.
 func (c *Consumer) drained(now int64) {
-	if c.pull == nil || c.fetching || c.ahead > 0 || c.w.line.front(&c.pending) != nil {
+	if c.pull == nil || c.pull.impatient == 0 && !c.pins() || c.fetching || c.ahead > 0 || c.w.line.front(&c.pending) != nil {
 		return
 	}
 	for i := 0; i < c.pull.waiting.len(); {
@@ -167,7 +167,7 @@ func (c *Consumer) drained(now int64) {
 
 // endUnwilling ends the requests that do not wait at all, while deliveries are withheld.
 func (c *Consumer) endUnwilling() {
-	for i := 0; c.pull != nil && i < c.pull.waiting.len(); {
+	for i := 0; c.pull != nil && c.pull.impatient > 0 && i < c.pull.waiting.len(); {
 		if r := c.pull.waiting.all()[i]; r.noWait && r.expires == 0 {
 			c.end(i, api.StatusNoMessages, false)
 			continue

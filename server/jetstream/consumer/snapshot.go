@@ -68,6 +68,11 @@ func appendSequences(dst []byte, seqs []uint64) []byte {
 
 // Restore makes a consumer of a snapshot. It is passive until Recovered.
 func Restore(host Host, s Spec, snapshot []byte) (*Consumer, error) {
+	return restore(host, s, snapshot, sequencesMax)
+}
+
+// restore takes lists of up to most sequences.
+func restore(host Host, s Spec, snapshot []byte, most uint64) (*Consumer, error) {
 	c := prepare(host, s)
 	if len(snapshot) == 0 || snapshot[0] != snapshotVersion {
 		return nil, fmt.Errorf("consumer %q: snapshot of a version this server does not know", s.Name)
@@ -79,10 +84,10 @@ func Restore(host Host, s Spec, snapshot []byte) (*Consumer, error) {
 	if until := d.int(); until != 0 {
 		c.applyPause(until)
 	}
-	c.exhausted = d.sequences()
+	c.exhausted = d.sequences(most)
 	if d.uint() == 1 {
 		c.last = &lastOfSubjects{at: d.uint(), end: d.uint()}
-		if c.last.seqs = d.sequences(); len(c.last.seqs) == 0 {
+		if c.last.seqs = d.sequences(most); len(c.last.seqs) == 0 {
 			c.last = nil
 		}
 	}
@@ -112,13 +117,13 @@ func (c *Consumer) readPending(d *reader) {
 }
 
 // sequences reads what appendSequences wrote.
-func (d *reader) sequences() []uint64 {
+func (d *reader) sequences(most uint64) []uint64 {
 	var seqs []uint64
 	end := uint64(0)
 	for range d.len() {
 		first := end + d.uint()
 		n := d.uint()
-		if n == 0 || n > sequencesMax || uint64(len(seqs))+n > sequencesMax || first == 0 || first < end || first+n < first {
+		if n == 0 || n > most || uint64(len(seqs))+n > most || first == 0 || first < end || first+n < first {
 			d.fail()
 			return nil
 		}
@@ -132,4 +137,4 @@ func (d *reader) sequences() []uint64 {
 }
 
 // sequencesMax bounds the sequences of one list in a snapshot.
-const sequencesMax = 1 << 28
+const sequencesMax = 1 << 24

@@ -143,6 +143,10 @@ func (c *Consumer) applyExhaust(seq uint64) {
 		return
 	}
 	if i, found := slices.BinarySearch(c.exhausted, seq); !found {
+		if len(c.exhausted) == cap(c.exhausted) {
+			c.dropExhausted() // so there are no more of them than messages
+			i, _ = slices.BinarySearch(c.exhausted, seq)
+		}
 		c.exhausted = slices.Insert(c.exhausted, i, seq)
 	}
 }

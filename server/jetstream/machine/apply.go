@@ -55,6 +55,7 @@ type Machine struct {
 	// Of the entry being applied.
 	maxPayload int
 	it         item
+	msg        message // the one at hand
 	head       api.PublishHeaders
 	ack        api.PubAck
 	stored     Stored
@@ -252,7 +253,11 @@ func (m *Machine) transform(subj []byte, now int64, i int) []byte {
 	if m.into == nil {
 		return subj
 	}
-	m.pcg.Seed(uint64(now), uint64(i)) // for destinations with random tokens: the same on all replicas
+	place := uint64(i)
+	if !m.cfg.AllowMsgCounter { // a counter's subject is needed before the entry is applied
+		place += m.store.State().Last << 16
+	}
+	m.pcg.Seed(uint64(now), place) // for destinations with random tokens: the same on all replicas
 	if out, ok := m.into.AppendTo(m.subjectBuf[:0], subj, m.rng); ok {
 		m.subjectBuf = out
 		return out

@@ -62,20 +62,19 @@ func (m *Machine) judgeBatch(r reader, n int) *api.Error {
 	for i := range n {
 		m.it.read(&r)
 		msg := m.batchMessage(&m.it, i)
-		if err := m.judgeBatched(&m.it, &msg, i); err != nil {
+		if err := m.judgeBatched(&m.it, msg, i); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (m *Machine) batchMessage(it *item, i int) message {
-	m.head.Has = 0
-	if len(it.header) > 0 {
-		m.head.Parse(it.header)
-	}
+func (m *Machine) batchMessage(it *item, i int) *message {
+	parseHeaders(&m.head, it.header)
 	it.subject = m.transform(it.subject, m.now, i)
-	return message{time: m.now, subject: it.subject, header: it.header, data: it.data, h: &m.head, remember: true}
+	msg := m.next(it)
+	msg.remember = true
+	return msg
 }
 
 func (m *Machine) judgeBatched(it *item, msg *message, i int) *api.Error {
@@ -151,23 +150,22 @@ func (m *Machine) judgeBatchRollup(msg *message, i int) *api.Error {
 // storeBatch stores a batch that was found good.
 func (m *Machine) storeBatch(r reader, n int, id string) {
 	last := uint64(0)
-	var value string
 	for i := range n {
 		m.it.read(&r)
 		msg := m.batchMessage(&m.it, i)
-		if m.fill(&m.it, &msg) {
-			last = m.skip(&msg)
+		if m.fill(&m.it, msg) {
+			last = m.skip(msg)
 			continue
 		}
-		seq, err := m.put(&msg)
+		seq, err := m.put(msg)
 		if err != nil { // admitBatched let pass what the store does not: a bug, and the same on every replica
 			m.refuse(0, err)
 			return
 		}
-		last, value = seq, string(msg.value)
+		last = seq
 	}
 	a := &m.ack
-	a.Sequence, a.Duplicate, a.Value, a.BatchId, a.BatchSize = last, false, value, id, uint64(n)
+	a.Sequence, a.Duplicate, a.Value, a.BatchId, a.BatchSize = last, false, "", id, uint64(n)
 	m.effects.Acked(0, a)
 }
 

@@ -124,18 +124,16 @@ func (m *Machine) applyMirror(r *reader) {
 
 // mirror stores one copy. After a refusal nothing behind it may be stored.
 func (m *Machine) mirror(i int, seq uint64, at int64, it *item) bool {
-	m.head.Has = 0
-	if len(it.header) > 0 {
-		m.head.Parse(it.header)
-	}
+	parseHeaders(&m.head, it.header)
 	restored := it.flags&itemRestored != 0
-	msg := message{seq: seq, time: at, subject: it.subject, header: it.header, data: it.data, h: &m.head, copied: true, remember: restored}
-	m.copyRights(it, &msg, restored)
-	if m.unwanted(&msg) {
-		m.acked(i, m.skip(&msg), false)
+	msg := m.next(it)
+	msg.seq, msg.time, msg.copied, msg.remember = seq, at, true, restored
+	m.copyRights(it, msg, restored)
+	if m.unwanted(msg) {
+		m.acked(i, m.skip(msg), false)
 		return true
 	}
-	if _, err := m.put(&msg); err != nil {
+	if _, err := m.put(msg); err != nil {
 		m.refuse(i, err)
 		return false
 	}

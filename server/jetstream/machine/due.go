@@ -174,7 +174,7 @@ func (m *Machine) encodeFires(dst []byte, now int64) []byte {
 
 func (m *Machine) appendFiring(dst []byte, f *firing, now int64) []byte {
 	var h api.PublishHeaders
-	h.Parse(f.schedule.Header)
+	parseHeaders(&h, f.schedule.Header)
 	next := nextDue(&h, f.of.due, now)
 	dst = appendBytes(dst, f.of.subject)
 	dst = binary.AppendUvarint(dst, f.of.seq)

@@ -97,6 +97,7 @@ type FastBatch struct {
 	chain     uint64 // ties its messages together when a refusal ends it
 	seq       uint64 // of the last message that came
 	done      uint64 // of the last message that is stored or refused
+	flying    int    // messages that are proposed and not applied
 	acked     uint64 // the last that the publisher was told of
 	streamSeq uint64 // of its newest message that is stored
 	flow      int    // messages between acks
@@ -228,10 +229,15 @@ func (f *FastBatches) ping(dst []byte, b *FastBatch, r *FastReply, reply []byte)
 
 // jump passes over messages that never came.
 func (b *FastBatch) jump(to uint64) {
-	if b.done == b.seq {
-		b.done = to
-	}
 	b.seq = to
+	b.settle()
+}
+
+// settle notes that nothing is under way.
+func (b *FastBatch) settle() {
+	if b.flying == 0 {
+		b.done = b.seq
+	}
 }
 
 // take takes the message that is next.
@@ -241,6 +247,7 @@ func (f *FastBatches) take(dst []byte, b *FastBatch, r *FastReply, reply []byte)
 		return f.end(dst, b, reply)
 	}
 	b.seq = r.Seq
+	b.flying++
 	if r.Op == FastCommit {
 		b.ended, b.count, b.reply = true, b.seq, slices.Clone(reply)
 	}
@@ -259,7 +266,7 @@ func (f *FastBatches) end(dst []byte, b *FastBatch, reply []byte) FastAnswer {
 
 // finish gives the final answer when nothing of an ended batch is under way.
 func (f *FastBatches) finish(a FastAnswer) FastAnswer {
-	if b := a.Batch; b.ended && b.done >= b.seq && f.remove(b) {
+	if b := a.Batch; b.ended && b.flying == 0 && f.remove(b) {
 		a.Final, a.Reply = true, b.reply
 		a.Ack = api.PubAck{Sequence: b.streamSeq, BatchId: b.id, BatchSize: b.count}
 	}
@@ -270,7 +277,7 @@ func (f *FastBatches) finish(a FastAnswer) FastAnswer {
 // the answer, which goes to the message's reply subject, is appended to dst.
 func (f *FastBatches) Stored(dst []byte, b *FastBatch, seq, streamSeq uint64) FastAnswer {
 	b.streamSeq = streamSeq
-	b.done = max(b.done, seq)
+	b.landed(seq)
 	if b.advance() {
 		f.adapt(b)
 		dst = b.appendAck(dst)
@@ -278,10 +285,17 @@ func (f *FastBatches) Stored(dst []byte, b *FastBatch, seq, streamSeq uint64) Fa
 	return f.finish(FastAnswer{Batch: b, Body: dst})
 }
 
+// landed notes that a message was applied.
+func (b *FastBatch) landed(seq uint64) {
+	b.flying--
+	b.done = max(b.done, seq)
+	b.settle()
+}
+
 // Refused tells that the message seq of a batch was refused. Where a gap ends a batch, so does this;
 // reply is the message's reply subject.
 func (f *FastBatches) Refused(dst []byte, b *FastBatch, seq uint64, err *api.Error, reply []byte) FastAnswer {
-	b.done = max(b.done, seq)
+	b.landed(seq)
 	if f.open[b.id] != b {
 		return FastAnswer{Batch: b, Err: err} // behind the one that ended the batch
 	}
@@ -298,7 +312,7 @@ func (f *FastBatches) Refused(dst []byte, b *FastBatch, seq uint64, err *api.Err
 	switch {
 	case b.gapFail:
 		b.ended, b.count, b.reply = true, seq-1, slices.Clone(reply)
-		b.done = max(b.done, b.seq) // what follows is refused as well
+		b.flying = 0 // what follows is refused as well
 	case b.ended && seq == b.count:
 		b.count--
 	}

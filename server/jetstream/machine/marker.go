@@ -76,7 +76,9 @@ func (m *Machine) applyExpire(r *reader) {
 		return
 	}
 	m.expiring = m.cfg.SubjectDeleteMarkerTTL > 0
-	m.store.Expire(m.now, int(limit))
+	if m.store.Expire(m.now, int(limit)) {
+		m.proposals.expireAt = 0
+	}
 	m.expiring = false
 	for i, subj := range m.ended {
 		m.mark(subj)
@@ -96,15 +98,14 @@ func (m *Machine) mark(subj string) {
 	b = api.AppendHeader(b, api.HdrTTL, ttl.String())
 	b = api.AppendHeader(b, api.HdrRollup, api.RollupSubject)
 	m.headerBuf = append(b, "\r\n"...)
-	m.head.Has = 0
-	m.head.Parse(m.headerBuf)
-	msg := message{time: m.now, subject: []byte(subj), header: m.headerBuf, h: &m.head}
-	if m.unwanted(&msg) {
-		m.skip(&msg)
+	parseHeaders(&m.head, m.headerBuf)
+	msg := m.next(&item{subject: []byte(subj), header: m.headerBuf})
+	if m.unwanted(msg) {
+		m.skip(msg)
 		return
 	}
 	msg.ttl = msgs.TTL{Deadline: m.now + int64(max(ttl, time.Second))}
-	if _, err := m.put(&msg); err != nil { // only where a new message would be discarded
+	if _, err := m.put(msg); err != nil { // only where a new message would be discarded
 		m.hash = mix(m.hash, uint64(err.ErrCode))
 	}
 }

@@ -90,20 +90,24 @@ func (m *Machine) acked(i int, seq uint64, duplicate bool) {
 	m.effects.Acked(i, a)
 }
 
+// next makes the message at hand of an item.
+func (m *Machine) next(it *item) *message {
+	m.msg = message{time: m.now, subject: it.subject, header: it.header, data: it.data, h: &m.head}
+	return &m.msg
+}
+
 // publish checks a message and stores it.
 func (m *Machine) publish(i int, it *item) {
 	if it.chain != 0 && m.broken.has(it.chain) {
 		m.refuse(i, api.ErrBatchPublishUnknownBatchID)
 		return
 	}
-	msg := message{time: m.now, data: it.data, header: it.header, h: &m.head, remember: true}
-	m.head.Has = 0
-	if len(it.header) > 0 {
-		m.head.Parse(it.header)
-	}
+	msg := m.next(it)
+	msg.remember = true
+	parseHeaders(&m.head, it.header)
 	it.subject = m.transform(it.subject, m.now, i)
 	msg.subject = it.subject
-	outcome, err := m.check(it, &msg)
+	outcome, err := m.check(it, msg)
 	switch {
 	case err != nil:
 		m.broken.add(it.chain)
@@ -112,9 +116,9 @@ func (m *Machine) publish(i int, it *item) {
 		m.hash = mix(m.hash, outcome.seq)
 		m.acked(i, outcome.seq, true)
 	case outcome.unwanted:
-		m.acked(i, m.skip(&msg), false)
+		m.acked(i, m.skip(msg), false)
 	default:
-		m.publishChecked(i, it, &msg)
+		m.publishChecked(i, it, msg)
 	}
 }
 

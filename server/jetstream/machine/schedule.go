@@ -243,11 +243,10 @@ func (m *Machine) applyFire(r *reader) {
 const fireRetry = int64(10e9)
 
 func (m *Machine) fire(i int, s *schedule, next int64, it *item) {
-	m.head.Has = 0
-	m.head.Parse(it.header)
+	parseHeaders(&m.head, it.header)
 	it.subject = m.transform(it.subject, m.now, i)
-	msg := message{time: m.now, subject: it.subject, header: it.header, data: it.data, h: &m.head}
-	if err := m.checkFired(it, &msg); err != nil {
+	msg := m.next(it)
+	if err := m.checkFired(it, msg); err != nil {
 		m.refuse(i, err)
 		m.schedules.wait(s, m.now+fireRetry)
 		return
@@ -256,11 +255,11 @@ func (m *Machine) fire(i int, s *schedule, next int64, it *item) {
 		m.schedules.wait(s, next)
 	}
 	var seq uint64
-	if m.unwanted(&msg) {
-		seq = m.skip(&msg)
+	if m.unwanted(msg) {
+		seq = m.skip(msg)
 	} else {
 		var err *api.Error
-		if seq, err = m.put(&msg); err != nil {
+		if seq, err = m.put(msg); err != nil {
 			m.refuse(i, err)
 			m.schedules.wait(s, m.now+fireRetry)
 			return

@@ -73,6 +73,9 @@ func headerText(h []byte) string {
 		return ""
 	}
 	text := strings.TrimSuffix(strings.TrimPrefix(string(h), api.HeaderLine), "\r\n\r\n")
+	if len(text) > 500 {
+		return fmt.Sprintf("[%d bytes] ", len(h))
+	}
 	return "[" + strings.ReplaceAll(text, "\r\n", "; ") + "] "
 }
 
@@ -100,7 +103,7 @@ func parseLine(text string) line {
 			l.header = append(append(l.header, h...), "\r\n"...)
 		}
 		l.header = append(l.header, "\r\n"...)
-		l.data = []byte(strings.TrimSpace(data))
+		l.data = sizedData([]byte(strings.TrimSpace(data)))
 		l.words = strings.Fields(head)
 		return l
 	}
@@ -112,11 +115,17 @@ func parseLine(text string) line {
 			break
 		}
 	}
-	if n, ok := strings.CutPrefix(string(l.data), "bytes:"); ok {
-		size, _ := strconv.Atoi(n)
-		l.data = make([]byte, size)
-	}
+	l.data = sizedData(l.data)
 	return l
+}
+
+// sizedData is as many bytes as "bytes:n" says, or what it is given.
+func sizedData(data []byte) []byte {
+	if n, ok := strings.CutPrefix(string(data), "bytes:"); ok {
+		size, _ := strconv.Atoi(n)
+		return make([]byte, size)
+	}
+	return data
 }
 
 func (l *line) word(i int) string {
@@ -221,14 +230,17 @@ func (s *script) abandoned() {
 
 func (s *script) verdict(header []byte) Verdict {
 	var h api.PublishHeaders
-	h.Parse(header)
+	parseHeaders(&h, header)
 	return Verdict{Schedule: JudgeSchedule(&h, s.now)}
 }
 
 func (s *script) message(cmd string, l *line) {
 	v := s.verdict(l.header)
 	switch cmd {
-	case "pub", "pub-account", "pub-tier", "pub-server", "pub-payload20":
+	case "pub", "pub-account", "pub-tier", "pub-server", "pub-payload20", "pub-header":
+		if cmd == "pub-header" { // as many bytes as the second word says
+			l.header = []byte(api.HeaderLine + "A: " + strings.Repeat("x", int(l.number(1))-len(api.HeaderLine+"A: \r\n\r\n")) + "\r\n\r\n")
+		}
 		v.Limits = map[string]LeaderLimits{"pub-account": AccountExceeded, "pub-tier": NoTier, "pub-server": ServerExceeded}[cmd]
 		s.builder.MaxPayload = 0
 		if cmd == "pub-payload20" {
@@ -285,7 +297,7 @@ func (s *script) result() {
 }
 
 func (s *script) arrival(l *line, v Verdict, h *api.PublishHeaders) *Arrival {
-	h.Parse(l.header)
+	parseHeaders(h, l.header)
 	return &Arrival{Subject: []byte(l.word(0)), Header: l.header, Data: l.data, Headers: h, Verdict: v}
 }
 

@@ -276,25 +276,25 @@ func (m *Machine) source(i int, head *sourceHead, it *item) {
 		m.refuse(i, api.ErrStreamSequenceNotMatch)
 		return
 	}
-	m.head.Has = 0
-	m.head.Parse(it.header)
-	msg := message{time: m.now, subject: it.subject, header: it.header, data: it.data, h: &m.head, copied: true, remember: true}
-	if seq, known := m.duplicate(&msg); known {
+	parseHeaders(&m.head, it.header)
+	msg := m.next(it)
+	msg.copied, msg.remember = true, true
+	if seq, known := m.duplicate(msg); known {
 		m.sources.set(head.key, head.seq, head.identity)
 		m.hash = mix(m.hash, seq)
 		m.acked(i, seq, true)
 		return
 	}
-	if err := m.checkSourced(it, &msg); err != nil {
+	if err := m.checkSourced(it, msg); err != nil {
 		m.refuse(i, err)
 		return
 	}
-	if m.unwanted(&msg) {
+	if m.unwanted(msg) {
 		m.sources.set(head.key, head.seq, head.identity)
-		m.acked(i, m.skip(&msg), false)
+		m.acked(i, m.skip(msg), false)
 		return
 	}
-	seq, err := m.put(&msg)
+	seq, err := m.put(msg)
 	if err != nil {
 		m.refuse(i, err)
 		return

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
 	"github.com/lockstepmq/lockstep/server/subject"
@@ -335,3 +336,5 @@ func testConfig(change func(*api.StreamConfig)) *api.StreamConfig {
 }
 
 func lines(s string) []string { return strings.Split(strings.TrimRight(s, "\n"), "\n") }
+
+func durationOf(seconds int64) time.Duration { return time.Duration(seconds) * time.Second }

@@ -113,21 +113,15 @@ func (s *Stream) sizeOf(subject, header, data int) int {
 }
 
 // overflow answers the publishers of a batch that does not fit into the queue. It runs on
-// the publisher's strand.
-func (s *Stream) overflow(b *broker.Batch, from clock.Strand) {
-	s.strand.PostFrom(from, func() {
-		if !s.closed {
-			var ack []byte
-			for i := range b.Messages {
-				if m := &b.Messages[i]; len(m.Reply) > 0 && !s.cfg.NoAck {
-					ack = api.AppendPubAckError(ack[:0], s.name, api.ErrStreamTooManyRequests)
-					s.sender.Publish(m.Reply, nil, tooManyRequests, ack)
-				}
-			}
-			s.sender.Flush()
+// the publisher's strand, so it touches nothing of the stream that changes.
+func (s *Stream) overflow(b *broker.Batch, _ clock.Strand) {
+	if !s.noAck.Load() {
+		ack := api.AppendPubAckError(nil, s.name, api.ErrStreamTooManyRequests)
+		for i := range b.Messages {
+			b.Answer(i, tooManyRequests, ack)
 		}
-		b.Release()
-	})
+	}
+	b.Release()
 }
 
 var tooManyRequests = []byte("NATS/1.0 429 Too Many Requests\r\n\r\n")

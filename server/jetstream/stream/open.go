@@ -242,6 +242,7 @@ func (s *Stream) lead() {
 // serve puts in force what the configuration says besides the machine: which subjects are
 // listened to, and what is published again.
 func (s *Stream) serve() {
+	s.noAck.Store(s.cfg.NoAck)
 	s.republish = nil
 	if r := s.cfg.RePublish; r != nil {
 		src := r.Source

@@ -10,6 +10,7 @@ package stream
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/lockstepmq/lockstep/clock"
@@ -96,6 +97,7 @@ type Stream struct {
 	wake      clock.Timer // the next deadline of machine and staging
 	wakeAt    int64
 
+	noAck          atomic.Bool // for publishers' strands
 	inbox          []byte
 	shown          []byte
 	headers        api.PublishHeaders
