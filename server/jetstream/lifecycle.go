@@ -199,7 +199,6 @@ func (m *Manager) grantOf(acc *account.Account) *account.JetStream {
 // everything is the grant of the global account where no others are configured.
 var everything = &account.JetStream{Tiers: map[string]account.JetStreamLimits{"": account.JetStreamUnlimited}}
 
-
 // openStream starts a stream of the catalogue. done is called on the manager's strand.
 func (m *Manager) openStream(t *tenant, a *asset, done func(*member, error)) {
 	mem := &member{asset: a}

@@ -80,32 +80,49 @@ func (s *store) countUp(c *filterCache, from, to uint64, newest bool) uint64 {
 	return n
 }
 
+// askStep is how many messages can be looked at in the time that the map needs for a subject.
+const askStep = 32
+
 // countWide counts subject by subject, or message by message on the shorter side of from.
 func (s *store) countWide(c *filterCache, from uint64, newest bool) uint64 {
 	after := s.liveFrom(from)
-	subjects := uint64(s.subs.Len())
-	if newest && after >= subjects {
+	before := s.messages - after
+	asking := uint64(s.subs.Len()) * askStep
+	switch {
+	case newest && after < asking:
+		return s.countUp(c, from, s.last, true)
+	case newest:
 		return s.sumMatching(c, func(inf *subjectInfo) uint64 {
 			if inf.getLast() >= from {
 				return 1
 			}
 			return 0
 		})
-	}
-	if newest || from > s.first && after <= s.messages-after+subjects {
-		return s.countUp(c, from, s.last, newest)
+	case after <= before+asking && c.many*askStep >= s.subs.Len():
+		return s.countUp(c, from, s.last, false)
 	}
 	n := s.sumMatching(c, func(inf *subjectInfo) uint64 { return uint64(inf.count) })
-	if from > s.first {
+	if before > 0 {
 		n -= s.countUp(c, s.first, from-1, false)
 	}
 	return n
 }
 
-// sumMatching adds up what fn tells of each subject that matches.
+// sumMatching adds up what fn tells of each subject that matches. When many do, and the verdicts on them are known, it
+// is faster to go through all of them by id.
 func (s *store) sumMatching(c *filterCache, fn func(*subjectInfo) uint64) (n uint64) {
+	if c.many*askStep >= s.subs.IDs() {
+		for id := range uint32(s.subs.IDs()) {
+			if inf := s.info.of(id); inf.count > 0 && s.matches(c, id) {
+				n += fn(inf)
+			}
+		}
+		return n
+	}
+	c.many = 0
 	s.subs.Match(c.patterns, nil, func(id uint32, _ []byte) bool {
 		n += fn(s.info.of(id))
+		c.many++
 		return true
 	})
 	return n

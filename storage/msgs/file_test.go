@@ -183,7 +183,7 @@ func TestFileAgainstModel(t *testing.T) {
 	for _, v := range fileVariants {
 		t.Run(v.name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				f := newFileRig(t, 1, v.o)
+				f := newFileRig(t, rapid.Uint64Range(0, 3).Draw(t, "tuning"), v.o)
 				t.Repeat(f.fileActions(true))
 				f.checkAll(t)
 			})

@@ -28,9 +28,12 @@ type filterCache struct {
 	wide  bool
 	seen  uint64   // births looked at
 	ids   []uint32 // narrow: ascending; some may have no message
+	sieve []uint64 // narrow, when there are many: a bit for each id, and for others by chance
+	far   bool     // narrow: the last search found nothing near
 	heap  []bound  // narrow: where the next message of each subject is at the earliest
 	since uint64   // the heap knows nothing of what is below
 	memo  memo
+	many  int // wide: the number that matched when it was counted
 
 	// Nothing matches from emptyFrom up to below emptyTo: messages never appear where
 	// others were.
@@ -54,18 +57,24 @@ type countCache struct {
 	n      uint64
 }
 
-// narrowMax is the number of subjects up to which a filter is narrow.
-const narrowMax = 4096
+// tuning says when which way of searching is taken. No answer depends on it.
+type tuning struct {
+	narrow int // subjects up to which a filter is narrow
+	near   int // messages that are looked at one by one before subjects are asked
+	births int // new subjects that are remembered
+	pages  int // of all memos
+}
+
+var defaultTuning = tuning{narrow: 4096, near: 64, births: 1024, pages: 32 << 20 / (memoPage / 4)}
 
 // births are the subjects that came into the store lately, for filters to catch up.
 type births struct {
 	watched bool // some filter wants to know
 	born    uint64
-	recent  []uint32 // the id of birth n is at n % birthsKept
+	recent  []uint32 // the id of birth n is at n % kept
+	kept    uint64
 	common  []byte   // what all subjects begin with
 }
-
-const birthsKept = 1024
 
 // note adds a new subject, which is one of n now.
 func (b *births) note(id uint32, text []byte, n int) {
@@ -141,7 +150,7 @@ func (s *store) prepare(f *Filter) *filterCache {
 			c.ids = append(c.ids, id)
 		}
 	case c.patterns == nil:
-	case !c.known || s.born-c.seen > birthsKept:
+	case !c.known || s.born-c.seen > s.kept:
 		s.enumerate(c)
 	default:
 		s.catchUp(c)
@@ -157,21 +166,48 @@ func (s *store) enumerate(c *filterCache) {
 	c.ids, c.heap = c.ids[:0], c.heap[:0]
 	s.subs.Match(c.patterns, nil, func(id uint32, _ []byte) bool {
 		c.ids = append(c.ids, id)
-		return len(c.ids) <= narrowMax
+		return len(c.ids) <= s.tuning.narrow
 	})
-	if len(c.ids) > narrowMax {
+	if len(c.ids) > s.tuning.narrow {
 		c.widen()
 		return
 	}
 	slices.Sort(c.ids)
+	c.sift()
 }
 
-func (c *filterCache) widen() { c.wide, c.ids, c.heap = true, nil, nil }
+// sift makes the sieve.
+func (c *filterCache) sift() {
+	c.sieve = nil
+	if len(c.ids) <= sieveMin {
+		return
+	}
+	words := 1
+	for words*8 < len(c.ids) {
+		words *= 2
+	}
+	c.sieve = make([]uint64, words)
+	for _, id := range c.ids {
+		c.mark(id)
+	}
+}
+
+func (c *filterCache) mark(id uint32) {
+	h := id * sieveHash >> 7 % uint32(64*len(c.sieve))
+	c.sieve[h/64] |= 1 << (h % 64)
+}
+
+const (
+	sieveMin  = 8
+	sieveHash = 2654435769
+)
+
+func (c *filterCache) widen() { c.wide, c.ids, c.heap, c.sieve, c.many = true, nil, nil, nil, 0 }
 
 // catchUp looks at the subjects that are new.
 func (s *store) catchUp(c *filterCache) {
 	for ; c.seen < s.born; c.seen++ {
-		id := s.recent[c.seen%birthsKept]
+		id := s.recent[c.seen%s.kept]
 		if c.wide {
 			c.memo.forget(id)
 			continue
@@ -181,13 +217,18 @@ func (s *store) catchUp(c *filterCache) {
 		switch match := len(s.text) > 0 && c.patterns.Matches(s.text); {
 		case match && !in:
 			c.ids = slices.Insert(c.ids, at, id)
+			if len(c.ids) > 8*len(c.sieve) {
+				c.sift()
+			} else {
+				c.mark(id)
+			}
 			if len(c.heap) > 0 {
 				c.push(bound{0, id})
 			}
 		case !match && in:
 			c.ids = slices.Delete(c.ids, at, at+1)
 		}
-		if len(c.ids) > 2*narrowMax {
+		if len(c.ids) > 2*s.tuning.narrow {
 			c.widen()
 		}
 	}
@@ -212,13 +253,18 @@ func (s *store) matches(c *filterCache, id uint32) bool {
 
 // has tells whether a narrow filter matches a subject.
 func (c *filterCache) has(id uint32) bool {
-	if len(c.ids) <= 8 {
+	if len(c.ids) <= sieveMin {
 		for _, x := range c.ids {
 			if x == id {
 				return true
 			}
 		}
 		return false
+	}
+	if len(c.sieve) > 0 {
+		if h := id * sieveHash >> 7 % uint32(64*len(c.sieve)); c.sieve[h/64]&(1<<(h%64)) == 0 {
+			return false
+		}
 	}
 	_, ok := slices.BinarySearch(c.ids, id)
 	return ok
@@ -262,10 +308,8 @@ func (m *memo) forget(id uint32) {
 type memos struct {
 	list  []*filterCache
 	pages int
+	max   int
 }
-
-// memoPagesMax is 32 MiB.
-const memoPagesMax = 32 << 20 / (memoPage / 4)
 
 func (m *memos) set(c *filterCache, id uint32, yes bool) {
 	p, i := int(id/memoPage), id%memoPage
@@ -287,7 +331,7 @@ func (m *memos) addPage(c *filterCache, p int) {
 	if at >= 0 {
 		m.list = slices.Delete(m.list, at, at+1)
 	}
-	for m.pages >= memoPagesMax && len(m.list) > 0 {
+	for m.pages >= m.max && len(m.list) > 0 {
 		m.drop(m.list[0])
 	}
 	m.list = append(m.list, c)

@@ -45,6 +45,9 @@ var patternSets = [][]string{
 
 func newRig(st Store, w world, file bool) *rig {
 	r := &rig{world: w, store: st, model: &model{file: file}, now: 1000}
+	if n := w.sim.Seed() % 4; n > 0 { // rare ways become common
+		st.(*store).tune(tuning{narrow: int(n-1) * 2, near: int(n-1) * 3, births: int(n) * 2, pages: 1})
+	}
 	for _, p := range patternSets {
 		r.filters = append(r.filters, NewFilter(p...))
 	}
@@ -371,7 +374,7 @@ func TestMemoryAgainstModel(t *testing.T) {
 	for _, blockBytes := range []int{256, 1024, 0} {
 		t.Run(fmt.Sprintf("block=%d", blockBytes), func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				w := newWorld(1)
+				w := newWorld(rapid.Uint64Range(0, 3).Draw(t, "tuning"))
 				r := newRig(NewMemory(w.strand, Options{BlockBytes: blockBytes}), w, false)
 				actions := r.actions()
 				actions[""] = r.check

@@ -1,5 +1,7 @@
 package msgs
 
+import "math"
+
 // Next is the first sequence at or above from that matches.
 func (s *store) Next(f *Filter, from uint64) (seq uint64, ok bool) {
 	from = max(from, s.first)
@@ -34,20 +36,28 @@ func (s *store) found(seq uint64) (uint64, bool) {
 }
 
 // seek looks at some messages one by one, which is fast where many match, and then asks for each
-// subject where its next message is.
+// subject where its next message is. Near the end of the store it does not ask: after every new message it
+// would have to ask for each subject again.
 func (s *store) seek(c *filterCache, from uint64) uint64 {
-	budget := int(^uint(0) >> 1)
-	if !c.wide {
-		if len(c.ids) == 0 {
-			return s.last + 1
-		}
-		budget = 64 + 4*len(c.ids)
-	}
-	seq, found := s.scanUp(c, from, budget)
-	if found || seq > s.last {
+	if c.wide {
+		seq, _ := s.scanUp(c, from, math.MaxInt)
 		return seq
 	}
-	return s.seekHeap(c, seq)
+	if len(c.ids) == 0 {
+		return s.last + 1
+	}
+	near := s.tuning.near + len(c.ids)/4
+	if !c.far || s.last-from < uint64(near) {
+		seq, found := s.scanUp(c, from, near)
+		if found || seq > s.last {
+			c.far = false
+			return seq
+		}
+		from = seq
+	}
+	seq := s.seekHeap(c, from)
+	c.far = seq-from > uint64(near/4)
+	return seq
 }
 
 // scanUp looks at messages from from on, at most budget slots. It gives the first that matches,
@@ -142,7 +152,7 @@ func (s *store) seekUp(id uint32, from uint64) uint64 {
 	one := filterCache{ids: []uint32{id}}
 	low, high := inf.getFirst(), inf.getLast()
 	for {
-		at, found := s.scanUp(&one, from, 64)
+		at, found := s.scanUp(&one, from, s.tuning.near)
 		if found {
 			return at
 		}
@@ -172,7 +182,7 @@ func (s *store) seekDown(id uint32, from uint64) uint64 {
 	one := filterCache{ids: []uint32{id}}
 	low, high := inf.getFirst(), inf.getLast()
 	for {
-		at, found := s.scanDown(&one, from, 64)
+		at, found := s.scanDown(&one, from, s.tuning.near)
 		if found {
 			return at
 		}
@@ -197,14 +207,14 @@ func (s *store) Prev(f *Filter, from uint64) (seq uint64, ok bool) {
 		return 0, false
 	}
 	var c *filterCache
-	budget := int(^uint(0) >> 1)
+	budget := math.MaxInt
 	if !s.selectsAll(f) {
 		c = s.prepare(f)
 		if !c.wide {
 			if len(c.ids) == 0 {
 				return 0, false
 			}
-			budget = 64 + 4*len(c.ids)
+			budget = s.tuning.near + len(c.ids)/4
 		}
 	}
 	seq, found := s.scanDown(c, from, budget)

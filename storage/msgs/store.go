@@ -35,6 +35,7 @@ type store struct {
 	memos  memos
 	hint   int      // in blocks: where the last message was found
 	change uint64   // counts changes
+	tuning tuning
 	over   []uint64 // reused
 	text   []byte   // reused
 	ids    []uint32 // reused
@@ -55,7 +56,13 @@ func newStore(s clock.Strand, o Options, file bool) *store {
 		subs: subjects.New(), first: 1,
 	}
 	st.blocks = []*block{newBlock(1)}
+	st.tune(defaultTuning)
 	return st
+}
+
+func (s *store) tune(t tuning) {
+	s.tuning = t
+	s.births.kept, s.memos.max = uint64(t.births), t.pages
 }
 
 func (s *store) tail() *block { return s.blocks[len(s.blocks)-1] }

@@ -23,7 +23,7 @@ func (m *Machine) applyDelete(r *reader) {
 		return
 	}
 	m.result = Result{Err: m.mayDelete(seq)}
-	if m.result.Err == nil && m.store.Remove(seq, erase != 0, msgs.ByDelete) {
+	if m.result.Err == nil && m.remove(seq, erase != 0, msgs.ByDelete) {
 		m.result.Count = 1
 	}
 	m.noteResult()
@@ -130,13 +130,25 @@ func (m *Machine) applyAcked(r *reader) {
 		if r.bad {
 			return
 		}
-		m.store.Remove(seq, false, msgs.ByAck)
+		m.remove(seq, false, msgs.ByAck)
 	}
+}
+
+// remove removes one message, and tells of it: the store tells only of what it removes by itself.
+func (m *Machine) remove(seq uint64, erase bool, why msgs.Why) bool {
+	subj, ok := m.store.SubjectOf(seq)
+	if !ok {
+		return false
+	}
+	size, _ := m.store.SizeOf(seq)
+	m.store.Remove(seq, erase, why)
+	m.onRemove(seq, subj, size, why, false)
+	return true
 }
 
 // RemoveAcked removes a message that nobody needs any more, while an entry is applied that
 // the machine is not given. It tells whether the message was there.
-func (m *Machine) RemoveAcked(seq uint64) bool { return m.store.Remove(seq, false, msgs.ByAck) }
+func (m *Machine) RemoveAcked(seq uint64) bool { return m.remove(seq, false, msgs.ByAck) }
 
 // PurgeUnneeded removes everything: the last consumer of an interest stream is gone. It is called
 // while an entry is applied that the machine is not given.

@@ -217,7 +217,7 @@ func (m *Machine) checkScheduler(_ *item, msg *message) *api.Error {
 // endSchedule removes the message of a schedule, and the schedule with it.
 func (m *Machine) endSchedule(subj string) {
 	if s := m.schedules.bySubject[subj]; s != nil {
-		m.store.Remove(s.seq, false, msgs.ByDelete)
+		m.remove(s.seq, false, msgs.ByDelete)
 		m.schedules.drop(subj)
 	}
 }

@@ -158,10 +158,10 @@ func (s *naiveStore) find(seq uint64) (int, bool) {
 	return i, i < len(s.msgs) && s.msgs[i].Seq == seq
 }
 
-func (s *naiveStore) Remove(seq uint64, _ bool, why msgs.Why) bool {
+func (s *naiveStore) Remove(seq uint64, _ bool, _ msgs.Why) bool {
 	i, ok := s.find(seq)
 	if ok {
-		s.drop(i, why)
+		s.msgs = slices.Delete(s.msgs, i, i+1)
 	}
 	return ok
 }
@@ -189,7 +189,8 @@ func (s *naiveStore) Purge(f *msgs.Filter, before uint64, keep uint64) uint64 {
 	n := uint64(0)
 	for _, seq := range seqs {
 		if before == 0 || seq < before {
-			s.Remove(seq, false, msgs.ByPurge)
+			i, _ := s.find(seq)
+			s.drop(i, msgs.ByPurge)
 			n++
 		}
 	}

@@ -104,7 +104,7 @@ type Stream struct {
 	manifest       []byte // of the checkpoint under way
 	wantCheckpoint bool
 	closing        func() // waits until the log has caught up
-	caughtUp       bool // a mirror, with its origin
+	caughtUp       bool   // a mirror, with its origin
 
 	consumers consumers
 	keep      retention
