@@ -17,6 +17,8 @@ type Store struct {
 	Dir string
 	// Memory and Disk are the bytes that JetStream may use when nothing is configured.
 	Memory, Disk int64
+	// Sizes are small in simulations, and zero elsewhere.
+	Sizes jetstream.Sizes
 }
 
 // StartJetStream recovers the streams and begins to serve them, if the options ask for
@@ -50,7 +52,7 @@ func (s *Server) StartJetStream(done func(error)) {
 	}
 	jetstream.Open(jetstream.Config{
 		Clock: s.world.Clock, Broker: s.broker, Disk: disk, Log: s.log, Options: s.getOpts,
-		MaxMemory: memory, MaxStore: file,
+		MaxMemory: memory, MaxStore: file, Sizes: s.world.Store.Sizes,
 	}, func(m *jetstream.Manager, err error) {
 		if err == nil {
 			s.js.Store(m)

@@ -11,9 +11,13 @@ import (
 
 	"github.com/lockstepmq/lockstep/server"
 	"github.com/lockstepmq/lockstep/server/config"
+	"github.com/lockstepmq/lockstep/storage/doctor"
 )
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "store" {
+		os.Exit(doctor.Command(os.Args[2:], os.Stdout, os.Stderr))
+	}
 	if err := run(os.Args[1:]); err != nil {
 		fmt.Fprintf(os.Stderr, "lockstep: %v\n", err)
 		os.Exit(1)

@@ -20,7 +20,7 @@ func (p *publisher) deliverToSink(t *target, m *message) bool {
 	}
 	subj := m.seen()
 	if wants := s.sink.options.Wants; wants != nil && !wants(subj) {
-		return true
+		return false
 	}
 	size := len(subj) + len(m.reply) + m.size()
 	b := s.arrived

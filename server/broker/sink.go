@@ -22,8 +22,8 @@ type SinkOptions struct {
 	// WithInfo fills in Batch.Info.
 	WithInfo bool
 	// Wants, if not nil, is asked on the publisher's strand, with the subject, before anything
-	// is copied; it must be pure and fast. A message that is not wanted counts as
-	// delivered: somebody listens.
+	// is copied; it must be pure and fast. A message that is not wanted is as
+	// if the sink were not there: who asks is told that nobody responds.
 	Wants func(subject []byte) bool
 	// Full, if not nil, is called on the publisher's strand, which is from, with a batch that
 	// the credit refuses; the batch is the callee's, who may answer with [Batch.Answer] before

@@ -114,9 +114,12 @@ func TestSinkIsAResponder(t *testing.T) {
 	k := s.collect(broker.SinkOptions{Wants: func(subj []byte) bool { return string(subj) != "svc.not" }})
 	mustSubscribe(t, k.Sink, s.broker.Global(), "svc", "")
 	mustSubscribe(t, k.Sink, s.broker.Global(), "svc.not", "_sys_")
-	s.send("a", "PUB svc in 0\r\n\r\nPUB svc.not in 0\r\n\r\n")
+	s.send("a", "PUB svc in 0\r\n\r\n")
 	s.settle()
 	require.Empty(t, s.clients["a"].got)
+	s.send("a", "PUB svc.not in 0\r\n\r\n")
+	s.settle()
+	require.Contains(t, string(s.clients["a"].got), "503", "what is not wanted has no responder")
 	require.Equal(t, []string{"$G svc in [] "}, k.take(), "what is not wanted does not come")
 }
 

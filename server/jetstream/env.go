@@ -25,8 +25,11 @@ func (m *Manager) makeEnv() stream.Env {
 	return stream.Env{
 		Clock: m.cfg.Clock, Broker: m.cfg.Broker, Host: m.host, Disk: m.cfg.Disk, Log: m.log,
 		Server: id.ServerName, Version: id.Version, Domain: o.JetStreamDomain, MaxPayload: int(o.MaxPayload),
-		Store: msgs.Options{Cache: msgs.NewCache(cacheBytes), Files: msgs.NewFiles(openFiles)},
-		Open:  new(machine.OpenBatches),
+		Store: msgs.Options{
+			Cache: msgs.NewCache(orDefault(m.cfg.Sizes.Cache, cacheBytes)), Files: msgs.NewFiles(orDefault(m.cfg.Sizes.OpenFiles, openFiles)),
+			BlockBytes: m.cfg.Sizes.Block,
+		},
+		Open: new(machine.OpenBatches),
 		Limits: stream.Limits{
 			BufferedMsgs:  orDefault(o.StreamMaxBufferedMsgs, config.DefaultStreamMaxBufferedMsgs),
 			BufferedBytes: int(orDefault(o.StreamMaxBufferedSize, config.DefaultStreamMaxBufferedSize)),
@@ -36,6 +39,7 @@ func (m *Manager) makeEnv() stream.Env {
 				Msgs: o.JetStreamLimits.MaxBatchSize, Timeout: o.JetStreamLimits.MaxBatchTimeout,
 			},
 			RequestBatch: o.JetStreamLimits.MaxRequestBatch, AckPending: o.JetStreamLimits.MaxAckPending,
+			DefaultConsumers: o.JetStreamLimits.DefaultMaxConsumers,
 		},
 		StreamFailed: m.streamFailed,
 	}

@@ -37,7 +37,7 @@ func (m *Manager) openLog() {
 
 func (m *Manager) recoverLog() {
 	o := m.cfg.Options()
-	c := wal.Config{Dir: walDir, Identity: "lockstep"}
+	c := wal.Config{Dir: walDir, Identity: "lockstep", SegmentBytes: m.cfg.Sizes.Segment, LogBytesMax: m.cfg.Sizes.Log}
 	if !o.FlushBeforeAck() {
 		c.Mode, c.SyncInterval = wal.Interval, o.SyncInterval
 	}
@@ -53,7 +53,7 @@ func (m *Manager) logOpened(l *wal.Log, report *wal.Report, err error) {
 		return
 	}
 	m.wal = l
-	m.host = raft.NewHost(l, raft.Config{})
+	m.host = raft.NewHost(l, raft.Config{CheckpointBytes: m.cfg.Sizes.Checkpoint})
 	m.env = m.makeEnv()
 	group, err := m.host.Open(raft.Options{
 		ID: raft.ID{Group: metaGroup, Incarnation: 1}, Name: "catalogue", Strand: m.strand, Machine: meta{m},

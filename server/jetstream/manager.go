@@ -35,6 +35,19 @@ type Config struct {
 	Options func() *config.Options
 	// MaxMemory and MaxStore are the limits in force, in bytes.
 	MaxMemory, MaxStore int64
+	// Sizes are those of production when zero.
+	Sizes Sizes
+}
+
+// Sizes are lengths, in bytes, at which things end or begin anew; 0 is the default of each.
+// A simulation makes them small, so that what is rare happens often.
+type Sizes struct {
+	Segment    int64 // of the log
+	Log        int64 // of all segments, above which slow groups are carried forward
+	Checkpoint int64 // of log since a group's last checkpoint
+	Block      int   // of messages
+	Cache      int64 // of message content in memory
+	OpenFiles  int   // of blocks
 }
 
 // Manager is JetStream on a server. Methods may be called from anywhere unless they say

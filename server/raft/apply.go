@@ -45,6 +45,7 @@ func (g *Group) run() {
 	if g.state == ended {
 		return
 	}
+	g.account()
 	replayed := g.state == replaying && g.applied >= g.replayEnd
 	if replayed {
 		g.state = serving
@@ -76,7 +77,6 @@ func (g *Group) applyOne() bool {
 	if g.state == ended { // dropped by its own entry
 		return true
 	}
-	g.host.unapplied.Add(-int64(len(g.queue.at(0).payload)))
 	g.queue.pop()
 	g.applied++
 	return true

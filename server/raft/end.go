@@ -17,8 +17,8 @@ func (g *Group) fail(err error) {
 // end lets go of everything but the log.
 func (g *Group) end() {
 	g.state = ended
-	g.host.unapplied.Add(-g.queue.bytes)
 	g.queue = queue{}
+	g.account()
 }
 
 // tellStopped answers whoever waits for a checkpoint or the end.
@@ -39,23 +39,35 @@ func (g *Group) Stop(done func()) {
 		done = func() {}
 	}
 	if g.state == ended {
+		g.host.forget(g)
 		g.strand.Post(done)
 		return
 	}
 	if g.log != nil {
 		g.log.Submit()
 	}
+	found := g.state != finding
 	g.end()
 	g.tellStopped(ErrStopped)
-	if g.log == nil {
+	g.let = done
+	if found { // otherwise find goes on
+		g.letGo()
+	}
+}
+
+// letGo ends the use of the log.
+func (g *Group) letGo() {
+	told := func() {
 		g.host.forget(g)
-		g.strand.Post(done)
+		if g.let != nil {
+			g.let()
+		}
+	}
+	if g.log == nil {
+		g.strand.Post(told)
 		return
 	}
-	g.log.Detach(func() {
-		g.host.forget(g)
-		done()
-	})
+	g.log.Detach(told)
 }
 
 // Drop ends the group as Stop does, and removes it from the log. done, which may be nil,
@@ -65,21 +77,31 @@ func (g *Group) Drop(done func(error)) {
 	if done == nil {
 		done = func(error) {}
 	}
-	if g.state == ended && g.log != nil && g.failed == nil {
+	if g.state == ended && g.failed == nil {
 		g.strand.Post(func() { done(ErrStopped) })
 		return
 	}
+	found := g.state != finding
 	if g.state != ended {
 		g.end()
 		g.tellStopped(ErrStopped)
 	}
+	g.dropped = done
+	if found { // otherwise find goes on
+		g.remove()
+	}
+}
+
+// remove takes the group out of the log.
+func (g *Group) remove() {
 	if g.log == nil {
-		g.host.forget(g)
-		g.strand.Post(func() { done(nil) })
+		g.removed(nil)
 		return
 	}
-	g.log.Drop(func(err error) {
-		g.host.forget(g)
-		done(err)
-	})
+	g.log.Drop(g.removed)
+}
+
+func (g *Group) removed(err error) {
+	g.host.forget(g)
+	g.strand.Post(func() { g.dropped(err) })
 }

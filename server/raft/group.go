@@ -1,6 +1,7 @@
 package raft
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/lockstepmq/lockstep/clock"
@@ -42,9 +43,13 @@ type Group struct {
 	handed    uint64 // index of the last entry handed to the log
 	entry     Entry
 
+	counted        int64  // of queue.bytes, what the host knows
+	entries, bytes uint64 // proposed since the host was told
+
 	logBytes   int64 // payload bytes since the last checkpoint
 	checkpoint checkpoint
-	stopping   func()
+	let        func()      // after Stop: to call when the log has let go
+	dropped    func(error) // after Drop
 
 	runTask, submitTask func()
 }
@@ -54,6 +59,7 @@ type groupState uint8
 
 const (
 	starting  groupState = iota // Restore is under way
+	finding                     // the log reads again what it has
 	replaying                   // the log's entries are being applied
 	serving
 	ended // stopped, dropped or failed
@@ -77,25 +83,59 @@ func (g *Group) attach() error {
 		return err
 	}
 	handle, found, err := log.Attach(id, g.strand, g.opts.Seal, logOwner{g})
+	if errors.Is(err, wal.ErrDetached) {
+		g.state = finding
+		return nil
+	}
 	if err != nil {
 		return err
 	}
+	g.take(handle, found)
+	return nil
+}
+
+// take goes on from what the log has.
+func (g *Group) take(handle *wal.Group, found *wal.Found) {
 	g.log, g.found = handle, found
 	g.applied = found.StateIndex
 	for i := range found.Entries {
 		g.queue.push(item{payload: found.Entries[i].Payload, replay: true})
 	}
-	g.host.unapplied.Add(g.queue.bytes)
+	g.account()
 	g.logBytes = g.queue.bytes
 	g.replayEnd = g.Last()
 	g.committed, g.flushed, g.handed = g.replayEnd, g.replayEnd, g.replayEnd
 	found.Entries = nil
-	return nil
+}
+
+// find reads the group again, which was open before in this process.
+func (g *Group) find() {
+	g.host.log.Reattach(wal.ID(g.opts.ID), g.strand, g.opts.Seal, logOwner{g}, func(handle *wal.Group, found *wal.Found, err error) {
+		g.log = handle
+		switch {
+		case g.state == ended && g.dropped != nil && err != nil:
+			g.removed(err)
+		case g.state == ended && g.dropped != nil:
+			g.remove()
+		case g.state == ended:
+			g.letGo()
+		case err != nil:
+			g.fail(fmt.Errorf("open group %q: %w", g.opts.Name, err))
+		default:
+			g.take(handle, found)
+			g.state = starting
+			g.start()
+		}
+	})
 }
 
 // start restores the machine.
 func (g *Group) start() {
-	if g.state == ended {
+	switch g.state {
+	case ended:
+		return
+	case finding:
+		g.find()
 		return
 	}
 	var state []byte

@@ -205,6 +205,46 @@ func TestGroupStopAndDrop(t *testing.T) {
 	require.Empty(t, w.host.Unopened())
 }
 
+// TestGroupOpensAgainAfterStop finds in the log, once more, what was there.
+func TestGroupOpensAgainAfterStop(t *testing.T) {
+	w := opened(t)
+	m := w.open(gid(1), false)
+	m.propose(raft.Prompt, "a", "b")
+	w.settle()
+	m.strand.Post(func() { m.group.CheckpointNow(nil) })
+	w.settle()
+	m.propose(raft.Prompt, "c")
+	stop := func(m *ledger) {
+		stopped := false
+		m.strand.Post(func() { m.group.Stop(func() { stopped = true }) })
+		require.True(t, w.until(func() bool { return stopped }))
+	}
+	stop(m)
+	m = w.open(gid(1), false)
+	require.ErrorIs(t, m.group.Propose([]byte("early"), nil, raft.Prompt), raft.ErrBusy)
+	w.settle()
+	require.Equal(t, []string{"a", "b", "c"}, m.applied)
+	require.Len(t, m.tags, 1)
+	m.propose(raft.Prompt, "d")
+	w.settle()
+	stop(m)
+	m = w.open(gid(1), false)
+	stop(m) // before it was found
+	w.settle()
+	m = w.open(gid(1), false)
+	w.settle()
+	require.Equal(t, []string{"a", "b", "c", "d"}, m.applied)
+	stop(m)
+	m = w.open(gid(1), false)
+	dropped := false
+	m.strand.Post(func() { m.group.Drop(func(err error) { assert.NoError(t, err); dropped = true }) })
+	w.settle()
+	require.True(t, dropped)
+	w.end(true)
+	w.start()
+	require.Empty(t, w.host.Unopened())
+}
+
 func TestGroupBoundsWhatIsNotApplied(t *testing.T) {
 	w := newWorld(t, 1)
 	w.cfg.UnappliedMax, w.cfg.UnappliedTotalMax = 1000, 1500
@@ -226,6 +266,7 @@ func TestGroupBoundsWhatIsNotApplied(t *testing.T) {
 	errs = nil
 	w.disk.SetFaults(storage.DiskFaults{SyncTime: time.Hour})
 	a.strand.Post(func() { propose(a, 900)(); propose(a, 101)() })
+	require.True(t, w.until(func() bool { return w.host.Metrics().Unapplied == 900 }))
 	b.strand.Post(func() { propose(b, 500)(); propose(b, 500)() })
 	w.until(func() bool { return len(errs) == 4 })
 	busy := 0

@@ -59,7 +59,7 @@ type Host struct {
 	cfg Config
 	log *wal.Log
 
-	unapplied   atomic.Int64 // bytes, of all groups
+	unapplied   atomic.Int64 // bytes, of all groups, as of their last tasks
 	entries     atomic.Uint64
 	bytes       atomic.Uint64
 	checkpoints atomic.Uint64

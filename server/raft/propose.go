@@ -26,7 +26,8 @@ func (g *Group) Propose(payload []byte, tag any, c Class) error {
 	}
 	g.queue.push(item{payload: payload, tag: tag, class: c})
 	g.logBytes += int64(len(payload))
-	g.host.proposed(len(payload))
+	g.entries++
+	g.bytes += uint64(len(payload))
 	if !g.submitted {
 		g.submitted = true
 		g.strand.Post(g.submitTask)
@@ -40,22 +41,31 @@ func (g *Group) refuses(n int) error {
 	switch {
 	case g.failed != nil:
 		return g.failed
-	case g.state == ended || g.stopping != nil:
+	case g.state == ended:
 		return fmt.Errorf("group %q: %w", g.opts.Name, ErrStopped)
+	case g.state == finding:
+		return ErrBusy
 	case n > PayloadMax:
 		return fmt.Errorf("group %q: %w: %d bytes, at most %d", g.opts.Name, ErrTooLarge, n, PayloadMax)
 	case g.queue.bytes > 0 && g.queue.bytes+int64(n) > h.cfg.UnappliedMax:
 		return ErrBusy
-	case g.queue.bytes > 0 && h.unapplied.Load()+int64(n) > h.cfg.UnappliedTotalMax:
+	case g.queue.bytes > 0 && h.unapplied.Load()+g.queue.bytes-g.counted+int64(n) > h.cfg.UnappliedTotalMax:
 		return ErrBusy
 	}
 	return nil
 }
 
-func (h *Host) proposed(n int) {
-	h.unapplied.Add(int64(n))
-	h.entries.Add(1)
-	h.bytes.Add(uint64(n))
+// account tells the host what has changed; once a task, since all groups share its counters.
+func (g *Group) account() {
+	if change := g.queue.bytes - g.counted; change != 0 {
+		g.counted = g.queue.bytes
+		g.host.unapplied.Add(change)
+	}
+	if g.entries > 0 {
+		g.host.entries.Add(g.entries)
+		g.host.bytes.Add(g.bytes)
+		g.entries, g.bytes = 0, 0
+	}
 }
 
 // submit hands over what the tasks before it have proposed.
@@ -64,6 +74,7 @@ func (g *Group) submit() {
 	if g.state == ended {
 		return
 	}
+	g.account()
 	g.handed = g.Last()
 	if g.log == nil {
 		g.flushedTo(g.handed)

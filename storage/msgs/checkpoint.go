@@ -6,12 +6,22 @@ import (
 
 // checkpoint hands everything to files, notes what there is, and tells when it is durable.
 func (d *disk) checkpoint(done func([]byte, error)) {
-	if d.failed != nil {
-		err := d.failed
+	if d.failed == nil {
+		d.eraseDue()
+		d.flushAll()
+	}
+	if err := d.failed; err != nil {
 		d.st.strand.Post(func() { done(nil, err) })
 		return
 	}
-	d.eraseDue()
+	d.serial++
+	p := &checkpoint{d.manifest().encode(), done}
+	d.points = append(d.points, p)
+	d.add(job{point: p})
+}
+
+// flushAll hands everything that lives to files.
+func (d *disk) flushAll() {
 	s := d.st
 	n := len(s.blocks) - 1
 	b := s.blocks[n]
@@ -23,10 +33,6 @@ func (d *disk) checkpoint(done func([]byte, error)) {
 		d.flush(b)
 	}
 	d.flushSubjects()
-	d.serial++
-	p := &checkpoint{d.manifest().encode(), done}
-	d.points = append(d.points, p)
-	d.add(job{point: p})
 }
 
 // lostSet is the messages that damage took, ascending. Some may still be in the index; they are

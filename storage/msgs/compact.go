@@ -43,7 +43,8 @@ func (d *disk) nextCompaction(budget int64) {
 	d.st.strand.Post(c.step)
 }
 
-// worthCompacting is a run of blocks that hold little, compared to their size or a block's.
+// worthCompacting is a run of blocks that hold little, compared to their size or a block's, or that have to be
+// written anew.
 func (d *disk) worthCompacting() []*block {
 	blocks := d.st.blocks[:len(d.st.blocks)-1]
 	for n := 0; n < len(blocks); n++ {
@@ -52,9 +53,9 @@ func (d *disk) worthCompacting() []*block {
 		forced := false
 		for ; end < len(blocks); end++ {
 			b := blocks[end]
-			hollow := b.liveSize < b.size/2
+			hollow := b.liveSize < b.size/2 || b.disk.scrub || b.disk.index == 0
 			low := int(b.liveSize) < d.st.blockBytes/4
-			if b.disk.broken || !(hollow || low || b.disk.scrub) || end > n && b.last-blocks[n].first >= 1<<32 {
+			if b.disk.broken || !hollow && !low || end > n && b.last-blocks[n].first >= 1<<32 {
 				break
 			}
 			if end > n && live+int(b.liveSize) > d.st.blockBytes {
@@ -62,7 +63,7 @@ func (d *disk) worthCompacting() []*block {
 			}
 			live += int(b.liveSize)
 			small++
-			forced = forced || hollow || b.disk.scrub
+			forced = forced || hollow
 		}
 		if forced || small >= 4 {
 			return slices.Clone(blocks[n:end])

@@ -85,6 +85,7 @@ const askStep = 32
 
 // countWide counts subject by subject, or message by message on the shorter side of from.
 func (s *store) countWide(c *filterCache, from uint64, newest bool) uint64 {
+	s.sample(c)
 	after := s.liveFrom(from)
 	before := s.messages - after
 	asking := uint64(s.subs.Len()) * askStep
@@ -98,7 +99,7 @@ func (s *store) countWide(c *filterCache, from uint64, newest bool) uint64 {
 			}
 			return 0
 		})
-	case after <= before+asking && c.many*askStep >= s.subs.Len():
+	case after <= before+asking && (after <= asking/askStep || c.many*askStep >= s.subs.Len()):
 		return s.countUp(c, from, s.last, false)
 	}
 	n := s.sumMatching(c, func(inf *subjectInfo) uint64 { return uint64(inf.count) })
@@ -106,6 +107,23 @@ func (s *store) countWide(c *filterCache, from uint64, newest bool) uint64 {
 		n -= s.countUp(c, s.first, from-1, false)
 	}
 	return n
+}
+
+// samples is the number of subjects that are looked at to guess how many match.
+const samples = 256
+
+// sample guesses how many subjects match, unless it is known.
+func (s *store) sample(c *filterCache) {
+	if c.many > 0 {
+		return
+	}
+	ids := s.subs.IDs()
+	for n := range min(samples, ids) {
+		if id := uint32(n * ids / min(samples, ids)); s.info.of(id).count > 0 && s.matches(c, id) {
+			c.many++
+		}
+	}
+	c.many = c.many*ids/samples + 1
 }
 
 // sumMatching adds up what fn tells of each subject that matches. When many do, and the verdicts on them are known, it
@@ -119,7 +137,7 @@ func (s *store) sumMatching(c *filterCache, fn func(*subjectInfo) uint64) (n uin
 		}
 		return n
 	}
-	c.many = 0
+	c.many = 1
 	s.subs.Match(c.patterns, nil, func(id uint32, _ []byte) bool {
 		n += fn(s.info.of(id))
 		c.many++

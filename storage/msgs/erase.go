@@ -43,7 +43,7 @@ func (d *disk) eraseDue() {
 		if x.since > d.durable {
 			return false
 		}
-		if !x.file.gone {
+		if !x.file.gone && !x.file.absent {
 			p := make([]byte, x.length)
 			putRecord(p, x.seq, x.time, flagErased, nil, nil, nil, 0)
 			eraseRecord(p, seedOf(d.o.Identity, x.file.number))
@@ -58,7 +58,7 @@ func (d *disk) eraseDue() {
 
 // shred overwrites a whole file that is about to be removed.
 func (d *disk) shred(f *file) {
-	if !f.made {
+	if !f.made || f.absent {
 		return
 	}
 	for off := int64(0); off < f.size; off += frameBytes {

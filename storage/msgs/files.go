@@ -69,6 +69,7 @@ type file struct {
 	opening []func(storage.File, error) // who waits for it
 	busy    int                         // operations under way
 	made    bool                        // it exists, as far as is known
+	absent  bool                        // it should exist, and does not
 	dirty   bool                        // something was handed to it and not synced
 	size    int64                       // with what waits to be written
 	cut     int64                       // what is behind must go before anything is written; -1: nothing

@@ -73,7 +73,7 @@ type births struct {
 	born    uint64
 	recent  []uint32 // the id of birth n is at n % kept
 	kept    uint64
-	common  []byte   // what all subjects begin with
+	common  []byte // what all subjects begin with
 }
 
 // note adds a new subject, which is one of n now.
@@ -90,7 +90,7 @@ func (b *births) note(id uint32, text []byte, n int) {
 	if !b.watched {
 		return
 	}
-	if at := int(b.born % birthsKept); at < len(b.recent) {
+	if at := int(b.born % b.kept); at < len(b.recent) {
 		b.recent[at] = id
 	} else {
 		b.recent = append(b.recent, id)

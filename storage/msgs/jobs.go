@@ -133,6 +133,9 @@ func (d *disk) do(j job) error {
 		d.dirty = append(d.dirty, f)
 	}
 	if j.at >= 0 {
+		if j.at+int64(len(p)) > f.f.Size() {
+			return nil // the file lost its end: there is nothing to overwrite
+		}
 		return f.f.WriteAt(p, j.at)
 	}
 	if f.cut >= 0 {
@@ -287,7 +290,7 @@ func (d *disk) release(manifest []byte) {
 
 // unlink removes a file.
 func (d *disk) unlink(f *file) {
-	exists := f.made
+	exists := f.made && !f.absent
 	f.close()
 	d.dirty = slices.DeleteFunc(d.dirty, func(g *file) bool { return g == f })
 	if !exists {

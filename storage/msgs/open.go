@@ -203,8 +203,9 @@ func (p *opening) openBlocks() {
 		k.codec = newCodec(&d.o, mb.number, mb.kind&kindPacked != 0)
 		r := &blockRead{p: p, m: mb, disk: k, size: -1}
 		name := baseName(mb.number, blockSuffix)
+		f.absent = true
 		if size, ok := p.sizes[name]; ok {
-			r.size = size
+			r.size, f.absent = size, false
 			if size > f.size {
 				p.report.Beyond = append(p.report.Beyond, name)
 				if k.index == 0 {
@@ -289,6 +290,10 @@ func (p *opening) take(r *blockRead) bool {
 	w := &rebuild{d: p.d, m: r.m, report: p.report, name: r.disk.file.name, insert: p.insert, erasing: p.m.erasing}
 	w.body(r.buf, r.disk)
 	r.disk.broken = r.disk.broken || w.damaged
+	if r.disk.index > 0 { // it is damaged, or has ids that nobody knows
+		r.disk.index = 0
+		r.disk.file.cut = r.disk.body
+	}
 	p.link(w.b, w.ttls, r)
 	return true
 }

@@ -23,6 +23,7 @@ func (p *opening) readSubjects() {
 	}
 	name := baseName(m.number, subjectSuffix)
 	size, ok := p.sizes[name]
+	f.absent = !ok
 	if size > int64(m.size) {
 		p.report.Beyond = append(p.report.Beyond, name)
 		f.cut = int64(m.size)
@@ -238,11 +239,12 @@ func (p *opening) count() {
 // continueTail goes on with the last block, if it is not complete.
 func (p *opening) continueTail() {
 	s := p.d.st
-	if n := len(s.blocks); n > 0 {
-		if b := s.blocks[n-1]; !b.sealed && !b.disk.broken {
+	for n, b := range s.blocks {
+		if !b.sealed && !b.disk.broken && n == len(s.blocks)-1 {
 			return
 		}
-		s.blocks[n-1].sealed = true
+		b.sealed, b.ttls = true, nil
+		b.disk.file.sealed = true
 	}
 	s.blocks = append(s.blocks, newBlock(s.last+1))
 }

@@ -33,8 +33,8 @@ type store struct {
 
 	expiry expiry
 	memos  memos
-	hint   int      // in blocks: where the last message was found
-	change uint64   // counts changes
+	hint   int    // in blocks: where the last message was found
+	change uint64 // counts changes
 	tuning tuning
 	over   []uint64 // reused
 	text   []byte   // reused

@@ -6,9 +6,10 @@
 // same ids everywhere. And it owns [Patterns], sets of subscriptions that a walk over
 // the map is narrowed to.
 //
-// A map belongs to one strand. Literal subjects are found by a hash table with a seed, so that who chooses subjects cannot make
-// them collide; order and patterns are a radix tree's, whose worst is one step a byte.
-// Both stand in memory that the garbage collector does not look into.
+// A map belongs to one strand. Literal subjects are found by a hash table with a seed,
+// so that who chooses subjects cannot make them collide; order and patterns are a radix
+// tree's, whose worst is one step a byte. Both stand in memory that the garbage
+// collector does not look into.
 package subjects
 
 import "slices"

@@ -271,3 +271,24 @@ func treeWords(t require.TestingT, m *Map, ref uint32, prefix string) uint32 {
 func TestMapIsTheModel(t *testing.T) { rapid.Check(t, property) }
 
 func FuzzMapIsTheModel(f *testing.F) { f.Fuzz(rapid.MakeFuzz(property)) }
+
+// Whatever bytes patterns and subjects are made of, a walk finds what [subject.Matches] says.
+func FuzzMatch(f *testing.F) {
+	f.Add("orders.*.new", "orders.>", "orders.1.new orders.2 orders orders.1.new.x", "orders.1")
+	f.Add("*", ">", "a b a.b \xff \x00", "")
+	f.Add("a*.>", "*.*", "a*.b a.b a*.b.c", "a")
+	f.Fuzz(func(t *testing.T, one, two, all, start string) {
+		p, err := NewPatterns(one, two)
+		require.Equal(t, subject.Valid(one) && subject.Valid(two), err == nil)
+		if err != nil {
+			return
+		}
+		m, want := New(), newModel()
+		for _, s := range strings.Split(all, " ") {
+			m.Insert([]byte(s))
+			want.insert(s)
+		}
+		got := found(func(fn func(uint32, []byte) bool) { m.Match(p, []byte(start), fn) }, 0)
+		require.Equal(t, want.want(start, 0, func(s string) bool { return subject.Matches(s, one) || subject.Matches(s, two) }), got)
+	})
+}

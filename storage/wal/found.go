@@ -155,6 +155,7 @@ func (f *found) openState(out *Found, seal Sealer) error {
 		return nil
 	}
 	parts := make([][]byte, len(f.state.parts))
+	seen := make([]bool, len(parts))
 	size := 0
 	for i := range f.chunks {
 		k := &f.chunks[i]
@@ -166,7 +167,11 @@ func (f *found) openState(out *Found, seal Sealer) error {
 			return err
 		}
 		size += len(p) - len(parts[k.from])
-		parts[k.from] = p
+		parts[k.from], seen[k.from] = p, true
+	}
+	if i := slices.Index(seen, false); i >= 0 {
+		k := kept{seg: f.state.parts[i]}
+		return k.damaged(fmt.Errorf("%w: part %d of the state at %d", errGap, i, f.state.index))
 	}
 	state := make([]byte, 0, size)
 	for _, p := range parts {
@@ -197,6 +202,10 @@ func (f *found) openRun(out *Found, r run, seal Sealer) error {
 		if err != nil {
 			return k.damaged(err)
 		}
+	}
+	if next := out.StateIndex + uint64(len(out.Entries)) + 1; next <= r.last {
+		k := kept{seg: r.seg, off: r.from}
+		return k.damaged(fmt.Errorf("%w: %d to %d", errGap, next, r.last))
 	}
 	return nil
 }

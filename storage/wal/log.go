@@ -2,6 +2,7 @@ package wal
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"path"
@@ -47,12 +48,14 @@ type Log struct {
 	header   [batchHeaderLen]byte
 	closing  func(error)
 
+	committedTask func(error)
+
 	lazy      clock.Timer // armed while lazy chunks wait and nobody hurries
 	lazyArmed bool
 	interval  clock.Timer // armed while the head has unsynced bytes, in mode Interval
 	syncArmed bool
 	syncDue   bool
-	lighter   bool // the batch under way is written out, not synced
+	lighter   bool        // the batch under way is written out, not synced
 	retry     clock.Timer // after a full disk
 
 	trim      trimming
@@ -89,6 +92,7 @@ func newLog(fs storage.FS, s clock.Strand, c Config) *Log {
 		credit: c.LogBytesMax, groups: map[ID]*groupState{}, outboxes: map[clock.Strand]*outbox{},
 	}
 	l.in = clock.NewMailbox(s, 0, nil, l.take)
+	l.committedTask = l.committed
 	l.lazy = s.NewTimer(l.lazyDue)
 	l.interval = s.NewTimer(l.intervalDue)
 	l.retry = s.NewTimer(l.retryDue)
@@ -135,6 +139,8 @@ func (l *Log) attach(id ID, s clock.Strand, seal Sealer, o Owner, fresh bool) (*
 		err = ErrClosed
 	case st != nil && fresh:
 		err = storage.ErrExist
+	case st != nil && st.used && st.handle == nil && !st.loading:
+		err = ErrDetached
 	case st != nil && st.used:
 		err = errAttached
 	}
@@ -180,8 +186,7 @@ func (l *Log) attach(id ID, s clock.Strand, seal Sealer, o Owner, fresh bool) (*
 	return g, f, nil
 }
 
-// errAttached: what recovery found is given away once.
-var errAttached = fmt.Errorf("it was attached before, and what recovery found of it is given away")
+var errAttached = errors.New("it is attached")
 
 // Unattached lists the groups that recovery found and nobody has attached or dropped, in order.
 func (l *Log) Unattached() []ID {
@@ -348,6 +353,10 @@ func (l *Log) fill() bool {
 	return size > 0
 }
 
+// creditFactor is how many bytes of old segments one byte of new entries may set in motion: once to
+// ask, once to carry, and as much again for the states that checkpoints log.
+const creditFactor = 4
+
 // keptChunks bounds the capacity that a burst leaves behind.
 const keptChunks = 4096
 
@@ -425,10 +434,10 @@ func (l *Log) commit() {
 	l.state = writing
 	l.lighter = l.cfg.Mode == Interval && l.closing == nil
 	if l.lighter {
-		l.file.WriteOut(l.strand, l.committed)
+		l.file.WriteOut(l.strand, l.committedTask)
 		return
 	}
-	l.file.Sync(l.strand, l.committed)
+	l.file.Sync(l.strand, l.committedTask)
 }
 
 // committed acknowledges a batch.
@@ -467,11 +476,9 @@ func (l *Log) answerFlying() {
 		case write:
 			if c.kind == kindEntries {
 				l.metrics.entries.Add(uint64(c.count))
+				l.credit += creditFactor * int64(len(c.buf))
 			}
 			l.metrics.bytes.Add(uint64(len(c.buf)))
-			if c.state != nil {
-				l.credit += 2 * int64(len(c.buf))
-			}
 		case carry:
 			l.metrics.carried.Add(uint64(len(c.buf)))
 		}

@@ -82,8 +82,10 @@ type groupState struct {
 	dropped bool
 	damage  error
 
-	found *found // until attached; guarded by the log's mutex once it is open
-	used  bool   // was attached; guarded likewise
+	found      *found // until attached; guarded by the log's mutex once it is open
+	used       bool   // was attached; guarded likewise
+	loading    bool   // is being found anew; guarded likewise
+	attemptMax uint32 // of its checkpoints
 }
 
 // last is the index of the last entry.
@@ -184,6 +186,7 @@ func (st *groupState) truncate(index uint64) {
 
 // notePart takes in a part of a state.
 func (st *groupState) notePart(h *chunkHeader, seg *segment) {
+	st.attemptMax = max(st.attemptMax, h.count)
 	c := st.attempt(h)
 	if c == nil {
 		return

@@ -136,10 +136,7 @@ func (r *recovery) takeChunk(c *chunkHeader, records []byte, seg *segment, off i
 		st.found.want.hard = st.hard
 	}
 	switch {
-	case c.kind == kindPart:
-		st.found.attempt = max(st.found.attempt, c.count)
-		fallthrough
-	case c.kind == kindEntries:
+	case c.kind == kindPart || c.kind == kindEntries:
 		st.found.chunks = append(st.found.chunks, kept{*c, seg, off, slices.Clone(records)})
 	}
 	if st.done.newer(&before) {
@@ -190,6 +187,7 @@ func (r *recovery) judge() {
 			st.nth++ // so that the next recovery sees the gap, whatever is logged meanwhile
 		}
 		f := st.found
+		f.attempt = st.attemptMax
 		f.state, f.runs, f.hard, f.damage = st.done, slices.Clone(st.runs), st.hard, st.damage
 		f.state.parts = slices.Clone(st.done.parts)
 	}

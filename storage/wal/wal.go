@@ -27,6 +27,8 @@ var (
 	ErrForeign = errors.New("the log belongs to another store")
 	// ErrDamaged: records that were durable cannot be read.
 	ErrDamaged = errors.New("the log is damaged")
+	// ErrDetached: the group was detached, so that only Reattach finds it.
+	ErrDetached = errors.New("it was detached, and has to be read again")
 	// ErrClosed: the log was closed, or the group detached or dropped.
 	ErrClosed = storage.ErrClosed
 )

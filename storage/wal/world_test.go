@@ -303,12 +303,12 @@ func (w *world) verify() {
 	known := map[wal.ID]bool{}
 	for _, id := range w.log.Unattached() {
 		known[id] = true
-		require.NotNil(w.t, w.models[id], "%v was never there\n%s", id, wal.Dump(w.disk))
+		require.NotNil(w.t, w.models[id], "%v was never there", id)
 	}
 	for _, id := range w.ids() {
 		m := w.models[id]
 		if m.dropped == 2 && !w.lossy {
-			require.False(w.t, known[id], "%v was dropped\n%s", id, wal.Dump(w.disk))
+			require.False(w.t, known[id], "%v was dropped", id)
 		}
 		if m.dropped > 0 && !known[id] {
 			delete(w.models, id)

@@ -19,8 +19,8 @@ func (r *JSApiMsgGetRequest) conflicts() bool {
 		r.Seq > 0 && r.StartTime != nil
 }
 
-// ConflictingGet tells whether a direct get asks for what excludes each other.
-func ConflictingGet(r *JSApiMsgGetRequest) bool {
+// excludes tells whether a direct get asks for what excludes each other.
+func (r *JSApiMsgGetRequest) excludes() bool {
 	return r.conflicts() || r.LastFor != "" && r.Batch > 0 ||
 		len(r.MultiLast) > 0 && (r.LastFor != "" || r.NextFor != "") ||
 		r.UpToSeq > 0 && r.UpToTime != nil
@@ -43,7 +43,7 @@ func ParseDirectGet(body []byte, bySubject string, r *JSApiMsgGetRequest) (statu
 	switch {
 	case !r.selects() && len(r.MultiLast) == 0:
 		return StatusEmptyRequest
-	case ConflictingGet(r):
+	case r.excludes():
 		return StatusBadRequest
 	}
 	return ""

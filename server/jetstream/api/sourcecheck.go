@@ -210,13 +210,20 @@ func (s *StreamSource) filtersTwice() bool {
 }
 
 func (s *StreamSource) checkTransforms(o *origin) *Error {
+	sources := make([]string, len(s.SubjectTransforms))
+	for i := range s.SubjectTransforms {
+		sources[i] = s.SubjectTransforms[i].Source
+	}
+	set := newPatternSet(sources)
 	for i := range s.SubjectTransforms {
 		t := &s.SubjectTransforms[i]
 		if t.Source != "" && !validSubject(t.Source) {
 			return o.source.With("invalid subject " + t.Source)
 		}
-		if !o.within && collides(s.SubjectTransforms[:i], t, overlap) {
-			return o.overlap
+		if !o.within {
+			if place, ok := set.find(t.Source, 0, i, overlap); !ok || place >= 0 && place < i {
+				return o.overlap
+			}
 		}
 		if err := checkDestination(t); err != nil {
 			return Wrap(o.destination, err)
@@ -225,23 +232,12 @@ func (s *StreamSource) checkTransforms(o *origin) *Error {
 	if !o.within {
 		return nil
 	}
-	for i := range s.SubjectTransforms {
-		t := &s.SubjectTransforms[i]
-		if collides(s.SubjectTransforms[:i], t, subsetOf) || collides(s.SubjectTransforms[i+1:], t, subsetOf) {
+	for i, source := range sources {
+		if place, ok := set.find(source, 0, i, subsetOf); !ok || place >= 0 {
 			return o.overlap
 		}
 	}
 	return nil
-}
-
-// collides tells whether the sources of t and of one of list are related as bad says.
-func collides(list []SubjectTransformConfig, t *SubjectTransformConfig, bad func(a, b string) bool) bool {
-	for i := range list {
-		if bad(t.Source, list[i].Source) {
-			return true
-		}
-	}
-	return false
 }
 
 // check judges the prefixes.

@@ -266,14 +266,17 @@ func (k *streamCheck) subjects() *Error {
 		}
 		return nil
 	}
+	set := newPatternSet(k.Subjects)
 	for i, s := range k.Subjects {
 		if err := k.subject(s); err != nil {
 			return err
 		}
-		for _, other := range k.Subjects[i+1:] {
-			if overlap(s, other) {
-				return invalid(fmt.Sprintf("subject %q overlaps with %q", s, other))
-			}
+		place, ok := set.find(s, i+1, i, overlap)
+		switch {
+		case !ok:
+			return invalid("too many subjects with wildcards")
+		case place >= 0:
+			return invalid(fmt.Sprintf("subject %q overlaps with %q", s, k.Subjects[place]))
 		}
 	}
 	return nil
@@ -282,16 +285,6 @@ func (k *streamCheck) subjects() *Error {
 // validSubject is the rule for subjects in requests: they could be subscribed to, and have
 // no blanks.
 func validSubject(s string) bool { return subject.Valid(s) && !subject.HasBlank(s) }
-
-// overlap is [subject.Overlaps], and false where one of the two is not valid.
-func overlap(a, b string) bool {
-	return subject.Valid(a) && subject.Valid(b) && subject.Overlaps(a, b)
-}
-
-// subsetOf is [subject.SubsetOf], and false where one of the two is not valid.
-func subsetOf(a, b string) bool {
-	return subject.Valid(a) && subject.Valid(b) && subject.SubsetOf(a, b)
-}
 
 // subject judges one of the stream's own.
 func (k *streamCheck) subject(s string) *Error {
@@ -375,17 +368,4 @@ func (k *streamCheck) placement() *Error {
 		return ErrStreamReplicasNotSupported
 	}
 	return nil
-}
-
-// SubjectsOverlap tells whether two streams' subjects collide: no subject may be stored in
-// both.
-func SubjectsOverlap(a, b []string) bool {
-	for _, s := range a {
-		for _, t := range b {
-			if overlap(s, t) {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -231,6 +231,10 @@ func (c *Consumer) Needs(seq uint64) bool {
 	return false
 }
 
+// StartsBeyond tells whether a message that has just been stored is below the consumer's position,
+// so that it will never be delivered: the start was set to a sequence the stream had not reached.
+func (c *Consumer) StartsBeyond(seq uint64) bool { return seq < c.cursor }
+
 // work gives the work space, made on need.
 func (c *Consumer) work() *work {
 	if c.w == nil {

@@ -166,6 +166,15 @@ func (w *world) crash() {
 	w.drain()
 }
 
+// update puts a configuration in force as the log does: what is recorded and not durable comes
+// after it there, though it happened before.
+func (w *world) update(cfg *api.ConsumerConfig) {
+	w.log = slices.Insert(w.log, w.durable, logged{cfg: cfg})
+	w.durable++
+	w.c.Update(cfg)
+	w.drain()
+}
+
 // replay makes the consumer again, from its snapshot and the log. It is passive.
 func (w *world) replay() *Consumer {
 	c, err := Restore(w, w.spec, w.base)

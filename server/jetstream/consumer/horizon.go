@@ -17,9 +17,9 @@ const (
 // restBeforeCut is how long nobody has waited for messages when the horizon is taken back.
 const restBeforeCut = int64(2 * time.Second)
 
-// isTight tells whether presumed deliveries are never repeated, so that a horizon costs
-// messages in a crash, not only repetitions.
-func (c *Consumer) isTight() bool { return c.maxDeliver() == 1 || !c.tracks() }
+// isTight tells whether a delivery that is presumed though it never happened costs something: one of
+// a few deliveries, or the only one. Such a horizon covers no more than what was asked for.
+func (c *Consumer) isTight() bool { return c.maxDeliver() > 0 || !c.tracks() }
 
 // record logs an event of a live consumer.
 func (c *Consumer) record(e *event, prompt bool) {
@@ -93,7 +93,7 @@ func (c *Consumer) mayDeliver() bool {
 		return true
 	}
 	if c.dseq < c.allowed {
-		if left := c.horizon - c.dseq; left < uint64(max(c.lead, leadMin))/2 {
+		if left := c.horizon - c.dseq; left < c.reach()/2 {
 			c.raise(false)
 		}
 		return true
@@ -105,12 +105,21 @@ func (c *Consumer) mayDeliver() bool {
 	return c.dseq < c.allowed // a host may commit at once
 }
 
+// reach is how far ahead the horizon is raised.
+func (c *Consumer) reach() uint64 {
+	reach := uint64(max(c.lead, leadMin))
+	if m := c.cfg.MaxAckPending; m > 0 && c.tracks() {
+		reach = min(reach, uint64(m))
+	}
+	if c.isTight() && c.pull != nil {
+		reach = min(reach, c.asked())
+	}
+	return reach
+}
+
 // raise records a higher horizon.
 func (c *Consumer) raise(prompt bool) {
-	ahead := uint64(max(c.lead, leadMin))
-	if c.isTight() && c.pull != nil {
-		ahead = min(ahead, c.asked())
-	}
+	ahead := c.reach()
 	if !prompt && c.dseq+ahead <= c.horizon {
 		return
 	}
@@ -143,11 +152,8 @@ func (c *Consumer) adapt(sent int) {
 	if c.isTight() {
 		limit = leadMaxTight
 	}
-	if m := c.cfg.MaxAckPending; m > 0 && c.tracks() {
-		limit = min(limit, m)
-	}
 	lead := int(c.lead)
-	c.lead = uint16(max(min(max(lead-lead/8, 16*sent), limit), min(leadMin, limit), 1))
+	c.lead = uint16(min(max(lead-lead/8, 16*sent, leadMin), limit))
 }
 
 // Committed tells that the oldest event recorded and not committed yet is durable.

@@ -30,6 +30,7 @@ func (c *Consumer) Removed(seq uint64, subj string, why msgs.Why) {
 		c.pending.remove(seq)
 		c.settle()
 		if c.live {
+			c.ackedAt = c.host.Now()
 			switch why {
 			case msgs.ByDelete:
 				c.adviseTerminated(seq, first, count, api.TerminatedDeleted)
@@ -101,6 +102,9 @@ func (c *Consumer) dropMissing() {
 	})
 	for _, seq := range gone {
 		c.pending.remove(seq)
+	}
+	if len(gone) > 0 && c.live {
+		c.ackedAt = c.host.Now()
 	}
 	c.dropExhausted()
 	first := store.State().First

@@ -93,10 +93,7 @@ func (w *world) command(line string) {
 		w.out.Grow(1)
 		w.create(config(rest))
 	case "update":
-		cfg := config(rest)
-		w.c.Update(cfg)
-		w.log = append(w.log, logged{cfg: cfg})
-		w.drain()
+		w.update(config(rest))
 	case "publish": // subject [times [data [header]]]
 		n, data, header := 1, "m", ""
 		if len(args) > 1 {

@@ -44,6 +44,7 @@ type Machine struct {
 	// What entries made. now never falls.
 	now       int64
 	lastID    []byte // of the newest message; nil if it had none
+	lastTime  int64  // of the newest message; stored times do not fall
 	dedupe    dedupe
 	schedules schedules
 	sources   sources
@@ -103,6 +104,7 @@ func New(o Options) *Machine {
 	}
 	m.configure(o.Config)
 	m.dedupe.window = windowOf(o.Config)
+	m.lastTime = m.store.State().LastTime
 	return m
 }
 

@@ -70,7 +70,7 @@ func (m *Machine) judgeBatch(r reader, n int) *api.Error {
 }
 
 func (m *Machine) batchMessage(it *item, i int) *message {
-	parseHeaders(&m.head, it.header)
+	m.head.Parse(it.header)
 	it.subject = m.transform(it.subject, m.now, i)
 	msg := m.next(it)
 	msg.remember = true

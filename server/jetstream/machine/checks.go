@@ -266,7 +266,7 @@ func (m *Machine) duplicate(msg *message) (seq uint64, ok bool) {
 	if msg.h.Has&api.HasMsgID == 0 {
 		return 0, false
 	}
-	return m.dedupe.find(msg.h.MsgID)
+	return m.dedupe.find(msg.h.MsgID, m.now)
 }
 
 func (m *Machine) checkLastID(msg *message) *api.Error {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
 	"github.com/lockstepmq/lockstep/server/wire"
-	"github.com/lockstepmq/lockstep/storage/msgs"
 )
 
 // Copies makes an entry of messages that keep the sequence and time that they have elsewhere: a
@@ -93,12 +92,19 @@ func EncodeSkip(dst []byte, now int64, seq uint64) []byte {
 	return binary.AppendUvarint(appendHead(dst, kindSkip, now), seq)
 }
 
+// seqMax is above every sequence that a stream can reach.
+const seqMax = 1 << 62
+
 func (m *Machine) applySkip(r *reader) {
 	seq := r.uint()
-	if r.bad || seq <= m.store.State().Last {
+	if r.bad || seq > seqMax {
+		r.fail()
 		return
 	}
-	m.store.Skip(seq, m.now)
+	if seq <= m.store.State().Last {
+		return
+	}
+	m.store.Skip(seq, 0) // the time of the last message stays: this server's clock is not the origin's
 	m.hash = mix(m.hash, seq)
 }
 
@@ -113,6 +119,10 @@ func (m *Machine) applyMirror(r *reader) {
 		if !it.read(r) {
 			return
 		}
+		if seq > seqMax {
+			r.fail()
+			return
+		}
 		if seq <= m.store.State().Last {
 			continue
 		}
@@ -124,7 +134,7 @@ func (m *Machine) applyMirror(r *reader) {
 
 // mirror stores one copy. After a refusal nothing behind it may be stored.
 func (m *Machine) mirror(i int, seq uint64, at int64, it *item) bool {
-	parseHeaders(&m.head, it.header)
+	m.head.Parse(it.header)
 	restored := it.flags&itemRestored != 0
 	msg := m.next(it)
 	msg.seq, msg.time, msg.copied, msg.remember = seq, at, true, restored
@@ -160,5 +170,3 @@ func (m *Machine) copyRights(it *item, msg *message, restored bool) {
 		msg.due = it.due
 	}
 }
-
-var _ = msgs.RecordMax

@@ -101,7 +101,7 @@ func TestDedupeAllocatesLittle(t *testing.T) {
 		for range 1000 {
 			now++
 			copy(id, fmt.Sprint(now))
-			if _, ok := d.find(id); ok {
+			if _, ok := d.find(id, now); ok {
 				t.Fatal("an id was known that never came")
 			}
 			d.expire(now)

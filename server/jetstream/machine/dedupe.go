@@ -37,12 +37,12 @@ func (d *dedupe) len() int { return int(d.tail - d.head) }
 
 func (d *dedupe) at(n uint64) *dedupeEntry { return &d.ring[n&uint64(len(d.ring)-1)] }
 
-// find gives the sequence that an id was stored at.
-func (d *dedupe) find(id []byte) (seq uint64, ok bool) {
+// find gives the sequence that an id was stored at within the window before now.
+func (d *dedupe) find(id []byte, now int64) (seq uint64, ok bool) {
 	if d.tail == d.head {
 		return 0, false
 	}
-	if _, e := d.lookup(hashID(id), id); e != nil {
+	if _, e := d.lookup(hashID(id), id); e != nil && now-e.time < d.window {
 		return e.seq, true
 	}
 	return 0, false
@@ -65,7 +65,7 @@ func (d *dedupe) lookup(hash uint64, id []byte) (place uint64, e *dedupeEntry) {
 // entry finds an entry by what the table has: the low bits of its number, plus one.
 func (d *dedupe) entry(v uint32) *dedupeEntry { return &d.ring[uint64(v-1)] }
 
-// add notes an id that is not known. Times do not fall.
+// add notes an id that find does not know. Times do not fall, but for those of a backup.
 func (d *dedupe) add(id []byte, seq uint64, now int64) {
 	if d.window <= 0 {
 		return
@@ -74,6 +74,10 @@ func (d *dedupe) add(id []byte, seq uint64, now int64) {
 		d.grow()
 	}
 	hash := hashID(id)
+	if _, e := d.lookup(hash, id); e != nil { // out of the window, and behind one that is not
+		e.seq, e.time = seq, now
+		return
+	}
 	n := d.tail
 	d.tail++
 	*d.at(n) = dedupeEntry{hash: hash, seq: seq, time: now, id: d.keep(id, n)}
@@ -119,10 +123,10 @@ func (d *dedupe) place(n uint64) {
 
 // expire forgets what is older than the window at now.
 func (d *dedupe) expire(now int64) {
-	for d.head != d.tail {
-		if e := d.at(d.head); now-e.time < d.window {
-			return
-		}
+	if d.head == d.tail || now-d.at(d.head).time < d.window {
+		return
+	}
+	for d.head != d.tail && now-d.at(d.head).time >= d.window {
 		d.drop()
 	}
 	d.shrink()
@@ -201,10 +205,6 @@ func (d *dedupe) restore(r *reader) {
 		time += r.uint()
 		id := r.bytes()
 		if r.bad {
-			return
-		}
-		if _, known := d.find(id); known {
-			r.fail()
 			return
 		}
 		d.add(id, seq, int64(time))

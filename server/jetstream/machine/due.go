@@ -36,11 +36,9 @@ const entryFires = 64
 
 // Deadline is when [Machine.Due] will have something to propose, in nanoseconds since 1970; 0 is never.
 func (m *Machine) Deadline() int64 {
-	at := int64(0)
-	if !m.proposals.expire {
-		if at = m.store.NextExpiry(); at != 0 {
-			at = max(at, m.proposals.expireAt)
-		}
+	at := m.nextExpiry()
+	if at != 0 {
+		at = max(at, m.proposals.expireAt)
 	}
 	next := m.schedules.next()
 	if len(m.proposals.ready) > 0 {
@@ -52,6 +50,14 @@ func (m *Machine) Deadline() int64 {
 	return at
 }
 
+// nextExpiry is when a message expires whose expiry is not proposed; 0 is never.
+func (m *Machine) nextExpiry() int64 {
+	if m.proposals.expire || m.cfg.Sealed { // what is sealed never leaves
+		return 0
+	}
+	return m.store.NextExpiry()
+}
+
 // Due appends an entry of what is due at now, for a leader to propose: messages that expire,
 // or schedules that fire. It gives nil when nothing is due, or when what a schedule needs has to be fetched;
 // again is called, on the strand, when there is something to propose then. A leader calls it
@@ -59,7 +65,7 @@ func (m *Machine) Deadline() int64 {
 // is called.
 func (m *Machine) Due(dst []byte, now int64, again func()) []byte {
 	p := &m.proposals
-	if at := m.store.NextExpiry(); at != 0 && at <= now && !p.expire && p.expireAt <= now {
+	if at := m.nextExpiry(); at != 0 && at <= now && p.expireAt <= now {
 		p.expire = true
 		p.expireAt = now + granularity
 		return EncodeExpire(dst, now)
@@ -174,7 +180,7 @@ func (m *Machine) encodeFires(dst []byte, now int64) []byte {
 
 func (m *Machine) appendFiring(dst []byte, f *firing, now int64) []byte {
 	var h api.PublishHeaders
-	parseHeaders(&h, f.schedule.Header)
+	h.Parse(f.schedule.Header)
 	next := nextDue(&h, f.of.due, now)
 	dst = appendBytes(dst, f.of.subject)
 	dst = binary.AppendUvarint(dst, f.of.seq)

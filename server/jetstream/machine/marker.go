@@ -75,6 +75,9 @@ func (m *Machine) applyExpire(r *reader) {
 		r.fail()
 		return
 	}
+	if m.cfg.Sealed {
+		return
+	}
 	m.expiring = m.cfg.SubjectDeleteMarkerTTL > 0
 	if m.store.Expire(m.now, int(limit)) {
 		m.proposals.expireAt = 0
@@ -98,7 +101,7 @@ func (m *Machine) mark(subj string) {
 	b = api.AppendHeader(b, api.HdrTTL, ttl.String())
 	b = api.AppendHeader(b, api.HdrRollup, api.RollupSubject)
 	m.headerBuf = append(b, "\r\n"...)
-	parseHeaders(&m.head, m.headerBuf)
+	m.head.Parse(m.headerBuf)
 	msg := m.next(&item{subject: []byte(subj), header: m.headerBuf})
 	if m.unwanted(msg) {
 		m.skip(msg)

@@ -28,7 +28,6 @@ type modelMsg struct {
 	seq      uint64
 	subject  string
 	data     string
-	size     int
 	time     int64
 	deadline int64 // of its own TTL; 0 is none
 	never    bool
@@ -227,7 +226,7 @@ func (m *model) trim(subj string) {
 }
 
 func (m *model) expire() {
-	var ended []string
+	var gone []modelMsg
 	m.remove(func(_ int, g *modelMsg) bool {
 		at := g.deadline
 		if m.cfg.MaxAge > 0 && !g.never && (at == 0 || g.time+int64(m.cfg.MaxAge) < at) {
@@ -236,24 +235,21 @@ func (m *model) expire() {
 		if at == 0 || at > m.now {
 			return false
 		}
-		if !g.marker {
-			ended = append(ended, fmt.Sprintf("%s %d", g.subject, g.seq))
-		}
+		gone = append(gone, *g)
 		return true
 	})
 	if m.cfg.SubjectDeleteMarkerTTL <= 0 {
 		return
 	}
-	for i, e := range ended {
-		subj, _, _ := strings.Cut(e, " ")
-		newer := slices.ContainsFunc(ended[i+1:], func(o string) bool { return strings.HasPrefix(o, subj+" ") })
-		if len(m.of(subj)) == 0 && !newer {
-			if p := (publication{subject: subj}); !m.full(&p, 0) {
-				m.store(&p, 0)
-				g := &m.msgs[len(m.msgs)-1]
-				g.marker, g.deadline = true, m.now+int64(m.cfg.SubjectDeleteMarkerTTL)
-			}
+	for i, g := range gone {
+		newer := slices.ContainsFunc(gone[i+1:], func(o modelMsg) bool { return o.subject == g.subject })
+		p := publication{subject: g.subject}
+		if newer || g.marker || len(m.of(g.subject)) > 0 || m.full(&p, 0) {
+			continue
 		}
+		m.store(&p, 0)
+		mark := &m.msgs[len(m.msgs)-1]
+		mark.marker, mark.deadline = true, m.now+int64(m.cfg.SubjectDeleteMarkerTTL)
 	}
 }
 
@@ -263,7 +259,6 @@ type pair struct {
 	stores [2]msgs.Store
 	ms     [2]*Machine
 	said   [2]*answers
-	fired  int
 }
 
 // answers are what a machine tells about an entry.
@@ -503,7 +498,7 @@ func (p *pair) batch(t *rapid.T, id string) {
 		}
 		pubs = append(pubs, pub)
 		var h api.PublishHeaders
-		parseHeaders(&h, header)
+		h.Parse(header)
 		out = staging.Add(nil, m.now, m.cfg, &Arrival{Subject: []byte(pub.subject), Header: header, Data: []byte(pub.data), Headers: &h}, 0)
 		require.Nil(t, out.Err)
 	}

@@ -64,20 +64,22 @@ func tooLarge(it *item) bool {
 func (m *Machine) publishPlain(i int, it *item) {
 	s := &m.stored
 	s.Previous = 0
-	if m.cfg.RePublish != nil || m.schedules.any() {
+	if m.cfg.RePublish != nil || m.schedules.any() || m.limits.DiscardNewPerSubject {
 		m.publish(i, it)
 		return
 	}
 	m.holding = true
-	seq, err := m.store.Append(0, m.now, it.subject, nil, it.data, msgs.TTL{})
+	at := max(m.now, m.lastTime)
+	seq, err := m.store.Append(0, at, it.subject, nil, it.data, msgs.TTL{})
 	if err != nil {
 		m.tellRemoved()
 		m.refuse(i, storeError(err))
 		return
 	}
+	m.lastTime = at
 	m.lastID = m.lastID[:0]
 	m.hash = mix(m.hash, seq)
-	s.Seq, s.Time, s.Subject, s.Header, s.Data = seq, m.now, it.subject, nil, it.data
+	s.Seq, s.Time, s.Subject, s.Header, s.Data = seq, at, it.subject, nil, it.data
 	m.effects.Stored(s)
 	m.tellRemoved()
 	m.acked(i, seq, false)
@@ -104,7 +106,7 @@ func (m *Machine) publish(i int, it *item) {
 	}
 	msg := m.next(it)
 	msg.remember = true
-	parseHeaders(&m.head, it.header)
+	m.head.Parse(it.header)
 	it.subject = m.transform(it.subject, m.now, i)
 	msg.subject = it.subject
 	outcome, err := m.check(it, msg)
@@ -144,7 +146,8 @@ func (m *Machine) skip(msg *message) uint64 {
 	if msg.seq != 0 {
 		seq = msg.seq
 	}
-	m.store.Skip(seq, msg.time)
+	m.lastTime = max(m.lastTime, msg.time)
+	m.store.Skip(seq, m.lastTime)
 	m.lastID = m.lastID[:0]
 	if msg.h.Has&api.HasMsgID != 0 {
 		m.lastID = append(m.lastID, msg.h.MsgID...)
@@ -170,24 +173,28 @@ func (m *Machine) put(msg *message) (uint64, *api.Error) {
 		s.Previous = m.store.Subject(msg.subject).Last
 	}
 	m.holding = true
-	if msg.rollup != noRollup {
-		if err := m.store.Admit(msg.subject, len(msg.header), len(msg.data), true); err != nil {
+	if msg.rollup != noRollup || m.limits.DiscardNewPerSubject {
+		if err := m.store.Admit(msg.subject, len(msg.header), len(msg.data), msg.rollup != noRollup); err != nil {
 			m.holding = false
 			return 0, storeError(err)
 		}
+	}
+	if msg.rollup != noRollup {
 		m.rollUp(msg)
 	}
-	seq, err := m.store.Append(msg.seq, msg.time, msg.subject, msg.header, msg.data, msg.ttl)
+	at := max(msg.time, m.lastTime)
+	seq, err := m.store.Append(msg.seq, at, msg.subject, msg.header, msg.data, msg.ttl)
 	if err != nil {
 		m.tellRemoved()
 		return 0, storeError(err)
 	}
+	m.lastTime = at
 	m.hash = mix(m.hash, seq)
 	m.lastID = m.lastID[:0]
 	if msg.h.Has != 0 {
 		m.noteHeaders(msg, seq)
 	}
-	s.Seq, s.Time, s.Subject, s.Header, s.Data = seq, msg.time, msg.subject, msg.header, msg.data
+	s.Seq, s.Time, s.Subject, s.Header, s.Data = seq, at, msg.subject, msg.header, msg.data
 	m.effects.Stored(s)
 	m.tellRemoved()
 	m.afterStored(msg, seq)

@@ -243,7 +243,7 @@ func (m *Machine) applyFire(r *reader) {
 const fireRetry = int64(10e9)
 
 func (m *Machine) fire(i int, s *schedule, next int64, it *item) {
-	parseHeaders(&m.head, it.header)
+	m.head.Parse(it.header)
 	it.subject = m.transform(it.subject, m.now, i)
 	msg := m.next(it)
 	if err := m.checkFired(it, msg); err != nil {

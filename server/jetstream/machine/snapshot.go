@@ -41,6 +41,7 @@ func (m *Machine) Restore(snapshot []byte) error {
 	if err := json.Unmarshal(r.bytes(), cfg); err != nil || r.bad {
 		return fmt.Errorf("state of the messages of stream %q: configuration cannot be read: %v", m.cfg.Name, err)
 	}
+	m.lastTime = m.store.State().LastTime
 	hash := m.hash
 	m.configure(cfg)
 	m.hash = hash

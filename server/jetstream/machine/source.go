@@ -276,7 +276,7 @@ func (m *Machine) source(i int, head *sourceHead, it *item) {
 		m.refuse(i, api.ErrStreamSequenceNotMatch)
 		return
 	}
-	parseHeaders(&m.head, it.header)
+	m.head.Parse(it.header)
 	msg := m.next(it)
 	msg.copied, msg.remember = true, true
 	if seq, known := m.duplicate(msg); known {

@@ -21,7 +21,6 @@ type naiveStore struct {
 	removed  func(seq uint64, subject string, size int, why msgs.Why, lastOfSubject bool)
 	cold     bool     // Load finds nothing in memory
 	fetches  []func() // answers to Fetch that are due
-	memory   bool
 }
 
 type naiveMsg struct {
@@ -31,12 +30,7 @@ type naiveMsg struct {
 
 var _ msgs.Store = (*naiveStore)(nil)
 
-func (s *naiveStore) sizeOf(subj, header, data int) int {
-	if s.memory {
-		return msgs.MemorySize(subj, header, data)
-	}
-	return msgs.FileSize(subj, header, data)
-}
+func (s *naiveStore) sizeOf(subj, header, data int) int { return msgs.MemorySize(subj, header, data) }
 
 func (s *naiveStore) size(m *naiveMsg) int {
 	return s.sizeOf(len(m.Subject), len(m.Header), len(m.Data))
@@ -132,11 +126,12 @@ func (s *naiveStore) Admit(subj []byte, header, data int, replaces bool) error {
 }
 
 func (s *naiveStore) Append(seq uint64, at int64, subj, header, data []byte, ttl msgs.TTL) (uint64, error) {
-	if err := s.Admit(subj, len(header), len(data), false); err != nil {
+	if err := s.Admit(subj, len(header), len(data), true); err != nil {
 		return 0, err
 	}
 	s.last = max(s.last+1, seq)
-	s.lastTime = max(s.lastTime, at)
+	at = max(s.lastTime, at)
+	s.lastTime = at
 	m := naiveMsg{msgs.Msg{Seq: s.last, Time: at, Subject: string(subj), Header: slices.Clone(header), Data: slices.Clone(data)}, ttl}
 	s.msgs = append(s.msgs, m)
 	for n := s.limits.PerSubject; n > 0 && int64(s.Subject(subj).Count) > n; {
@@ -328,7 +323,7 @@ func (s *naiveStore) clone() *naiveStore {
 func testConfig(change func(*api.StreamConfig)) *api.StreamConfig {
 	cfg := &api.StreamConfig{
 		Name: "S", Subjects: []string{"s.>"}, MaxConsumers: -1, MaxMsgs: -1, MaxBytes: -1, MaxMsgsPer: -1, MaxMsgSize: -1,
-		Replicas: 1, Duplicates: 120e9,
+		Replicas: 1, Duplicates: 120e9, Storage: api.MemoryStorage,
 	}
 	if change != nil {
 		change(cfg)

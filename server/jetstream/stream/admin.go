@@ -24,7 +24,7 @@ func (s *Stream) State() api.StreamState {
 	out := api.StreamState{
 		Msgs: st.Msgs, Bytes: st.Bytes, FirstSeq: st.First, FirstTime: timeOf(st.FirstTime),
 		LastSeq: st.Last, LastTime: timeOf(st.LastTime), NumSubjects: st.Subjects, NumDeleted: int(st.Deleted),
-		Consumers: s.visibleConsumers(),
+		Consumers: s.consumers.visible,
 	}
 	if st.Last == 0 {
 		out.FirstSeq = 0
@@ -33,17 +33,6 @@ func (s *Stream) State() api.StreamState {
 		out.Lost = &api.LostStreamData{Msgs: st.LostMsgs, Bytes: st.LostBytes}
 	}
 	return out
-}
-
-// visibleConsumers counts the consumers but for those of mirrors and sources.
-func (s *Stream) visibleConsumers() int {
-	n := 0
-	for _, h := range s.consumers.byName { //lockstep:ordered a count
-		if !h.c.Config().Direct {
-			n++
-		}
-	}
-	return n
 }
 
 // Info reports the stream.
@@ -192,7 +181,7 @@ func (s *Stream) createConsumer(name string, cfg *api.ConsumerConfig, action api
 	switch {
 	case action == api.ActionUpdate:
 		err = api.ErrConsumerDoesNotExist
-	case !next.Direct && s.cfg.MaxConsumers > 0 && s.visibleConsumers() >= s.cfg.MaxConsumers:
+	case !next.Direct && s.full():
 		err = api.ErrMaximumConsumersLimit
 	default:
 		err = api.CheckConsumerFilters(next, s.cfg, s.otherFilters(nil))
@@ -212,6 +201,15 @@ func (s *Stream) createConsumer(name string, cfg *api.ConsumerConfig, action api
 		}
 		done(s.consumerInfo(h), true, nil)
 	}}, raft.Prompt)
+}
+
+// full tells whether the stream has as many consumers as it may have.
+func (s *Stream) full() bool {
+	limit := s.cfg.MaxConsumers
+	if limit <= 0 {
+		limit = s.env.Limits.DefaultConsumers
+	}
+	return limit > 0 && s.consumers.visible >= limit
 }
 
 // otherFilters gives the filters of all consumers but h.

@@ -21,10 +21,11 @@ type hosted struct {
 
 // consumers is the registry: by name, by id, by filter, and those that listen.
 type consumers struct {
-	byName map[string]*hosted
-	byID   map[uint32]*hosted
-	of     map[*consumer.Consumer]*hosted
-	nextID uint32
+	byName  map[string]*hosted
+	byID    map[uint32]*hosted
+	of      map[*consumer.Consumer]*hosted
+	nextID  uint32
+	visible int // but for those of mirrors and sources
 
 	interest listeners // all, where retention asks
 	awake    listeners // those that wait for new messages
@@ -96,6 +97,9 @@ func (r *consumers) count(subj []byte) int {
 func (r *consumers) add(h *hosted) {
 	r.byName[h.name], r.byID[h.id], r.of[h.c] = h, h, h
 	r.nextID = max(r.nextID, h.id+1)
+	if !h.c.Config().Direct {
+		r.visible++
+	}
 	r.interest.add(h)
 }
 
@@ -104,6 +108,9 @@ func (r *consumers) remove(h *hosted) {
 	delete(r.byName, h.name)
 	delete(r.byID, h.id)
 	delete(r.of, h.c)
+	if !h.c.Config().Direct {
+		r.visible--
+	}
 	r.interest.remove(h, h.c.Filters())
 	if h.listening {
 		h.listening = false

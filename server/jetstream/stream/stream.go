@@ -51,6 +51,8 @@ type Limits struct {
 	Batch         machine.BatchLimits
 	RequestBatch  int // of a pull; 0 is none
 	AckPending    int // of a consumer; 0 is none
+	// DefaultConsumers bounds the consumers of a stream that states no maximum; 0 and below is none.
+	DefaultConsumers int
 }
 
 // Spec is what the catalogue says of a stream.
