@@ -10,60 +10,13 @@ import (
 	"github.com/lockstepmq/lockstep/server/jetstream/stream"
 	"github.com/lockstepmq/lockstep/server/raft"
 	"github.com/lockstepmq/lockstep/storage"
-	"github.com/lockstepmq/lockstep/storage/wal"
 )
 
 const (
 	walDir     = "wal"
+	metaDir    = "meta" // of the catalogue's key
 	streamsDir = "streams"
 )
-
-// openLog makes the directories and recovers the log.
-func (m *Manager) openLog() {
-	m.cfg.Disk.Mkdir(m.strand, streamsDir, func(err error) {
-		if err != nil && !isExist(err) {
-			m.broken(err)
-			return
-		}
-		m.cfg.Disk.SyncDir(m.strand, ".", func(err error) {
-			if err != nil {
-				m.broken(err)
-				return
-			}
-			m.recoverLog()
-		})
-	})
-}
-
-func (m *Manager) recoverLog() {
-	o := m.cfg.Options()
-	c := wal.Config{Dir: walDir, Identity: "lockstep", SegmentBytes: m.cfg.Sizes.Segment, LogBytesMax: m.cfg.Sizes.Log}
-	if !o.FlushBeforeAck() {
-		c.Mode, c.SyncInterval = wal.Interval, o.SyncInterval
-	}
-	s := m.cfg.Clock.NewStrand("log")
-	wal.Open(m.cfg.Disk, s, c, func(l *wal.Log, report *wal.Report, err error) {
-		m.strand.PostFrom(s, func() { m.logOpened(l, report, err) })
-	})
-}
-
-func (m *Manager) logOpened(l *wal.Log, report *wal.Report, err error) {
-	if err != nil {
-		m.broken(err)
-		return
-	}
-	m.wal = l
-	m.host = raft.NewHost(l, raft.Config{CheckpointBytes: m.cfg.Sizes.Checkpoint})
-	m.env = m.makeEnv()
-	group, err := m.host.Open(raft.Options{
-		ID: raft.ID{Group: metaGroup, Incarnation: 1}, Name: "catalogue", Strand: m.strand, Machine: meta{m},
-	})
-	if err != nil {
-		m.broken(err)
-		return
-	}
-	m.group = group
-}
 
 // catalogued opens the streams, once it is known which there are.
 func (m *Manager) catalogued() {

@@ -91,7 +91,7 @@ func Open(c Config, done func(*Manager, error)) {
 	}
 	m.usage.SetLimits(c.MaxMemory, c.MaxStore)
 	m.opened = func(err error) { done(m, err) }
-	m.strand.Post(m.openLog)
+	m.strand.Post(m.recognise)
 }
 
 // Strand is where the manager runs.

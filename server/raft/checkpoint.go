@@ -9,6 +9,8 @@ type checkpoint struct {
 	index uint64 // of the one under way
 	bytes int64  // logBytes when it began
 	state []byte
+	// postponed is what logBytes was when the last one failed; 0 when it did not.
+	postponed int64
 
 	waiting []func(error) // for the next one to begin
 	told    []func(error) // for the one under way
@@ -41,7 +43,7 @@ func (g *Group) maybeCheckpoint() {
 	if c.busy || g.running || g.log == nil || g.state != serving {
 		return
 	}
-	if !c.asked && g.logBytes < g.host.cfg.CheckpointBytes {
+	if !c.asked && g.logBytes < c.postponed+g.host.cfg.CheckpointBytes {
 		return
 	}
 	c.busy, c.asked = true, false
@@ -79,8 +81,9 @@ func (g *Group) checkpointWritten(err error) {
 // much was logged again.
 func (g *Group) checkpointEnded(err error) {
 	c := &g.checkpoint
+	c.postponed = 0
 	if err != nil {
-		g.logBytes = g.queue.bytes
+		c.postponed = g.logBytes
 	}
 	c.busy, c.state = false, nil
 	told := c.told

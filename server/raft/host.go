@@ -83,9 +83,11 @@ func NewHost(log *wal.Log, cfg Config) *Host {
 	return &Host{cfg: cfg.withDefaults(), log: log, groups: map[ID]*Group{}}
 }
 
-// Open starts a group on o.Strand: the machine gets Restore, then the entries that
-// the log holds behind the checkpoint, then Applied(true). What is proposed before that
-// is applied after it. An ID that the log does not know is a new group.
+// Open starts a group. It is called on o.Strand, and calls nobody before it returns. Then
+// the machine gets Restore, the entries that the log holds behind the checkpoint, and
+// Applied(true). What is proposed before that is applied after it. An ID that the log
+// does not know is a new group. A group that was stopped is read again: until then Propose
+// answers ErrBusy.
 func (h *Host) Open(o Options) (*Group, error) {
 	if !o.Memory && h.log == nil {
 		return nil, fmt.Errorf("open group %q: %w", o.Name, ErrNoLog)

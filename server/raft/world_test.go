@@ -153,7 +153,8 @@ func (w *world) end(power bool) {
 
 // until runs the world until cond holds; false when a crash or a standstill came first.
 func (w *world) until(cond func() bool) bool {
-	for !cond() {
+	for n := 0; !cond(); n++ {
+		require.Less(w.t, n, 1_000_000, "it comes to no end")
 		if w.machine.Dead() || !w.sim.Step() {
 			return cond()
 		}

@@ -40,6 +40,7 @@ type disk struct {
 	written int64         // bytes handed to files since the last compaction
 	garbage []garbage     // files to be removed
 	erasing []erasure     // to be overwritten
+	spoiled []uint64      // files of which nothing could be read; they are left alone
 	lost    lostSet       // what damage took
 	compact *compaction   // under way
 	points  []*checkpoint // under way, in order
@@ -178,7 +179,7 @@ func (d *disk) flushFrame(b *block, f *frame) {
 	n := len(f.own)
 	if k.framed {
 		d.spare = sealRecords(append(d.buffer(), f.own...), k.codec.seed)
-		j.data, j.raw = k.codec.appendFrame(nil, d.spare, f.off), nil
+		j.data, j.raw = k.codec.appendFrame(nil, d.spare, f.off, 0), nil
 		n = len(j.data)
 	}
 	f.place.stored = uint32(n)
@@ -210,7 +211,7 @@ func (d *disk) complete(b *block) {
 	d.flush(b)
 	b.seal()
 	b.disk.file.sealed = true
-	p := b.disk.codec.appendFrame(nil, b.appendColumns(nil), uint32(len(b.slots)))
+	p := b.disk.codec.appendFrame(nil, b.appendColumns(nil), b.size, frameColumns)
 	b.disk.index = int64(len(p))
 	b.ttls = nil
 	d.write(b.disk.file, p, nil)

@@ -1,8 +1,6 @@
 package msgs
 
 import (
-	"errors"
-	"io"
 	"slices"
 	"sort"
 )
@@ -57,19 +55,16 @@ func (d *disk) load(b *block, f *frame) *load {
 
 func (l *load) start() {
 	l.buf = make([]byte, l.f.place.stored)
-	l.b.disk.file.read(l.buf, l.f.place.off, l.read)
+	l.b.disk.file.readWhole(l.buf, l.f.place.off, l.read)
 }
 
 // read judges what came from disk. What cannot be read or is damaged is tried once more.
-func (l *load) read(n int, err error) {
+func (l *load) read(n int, _ error) {
 	if l.d.st.closed {
 		l.end(nil, nil)
 		return
 	}
-	var p []byte
-	if err == nil || errors.Is(err, io.EOF) {
-		p = l.b.disk.openContent(l.f, l.buf[:n])
-	}
+	p := l.b.disk.openContent(l.f, l.buf[:n])
 	bad := l.b.damaged(l.f, p)
 	if len(bad) > 0 && !l.again {
 		l.again = true

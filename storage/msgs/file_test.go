@@ -27,13 +27,6 @@ type fileRig struct {
 	report   *Report
 }
 
-// anAsset is a key for tests.
-func anAsset(t require.TestingT) *seal.Asset {
-	a, _, err := seal.NewKeyring("a key", "").NewAsset(bytes.NewReader(make([]byte, 1<<10)), seal.ChaCha20Poly1305, "A", "S")
-	require.NoError(t, err)
-	return a
-}
-
 func newFileRig(t require.TestingT, seed uint64, o func(f *fileRig) Options) *fileRig {
 	sim := clock.NewSim(seed)
 	f := &fileRig{disk: storage.NewSimDisk(sim, "disk"), rig: &rig{world: world{sim: sim}}}
@@ -167,16 +160,21 @@ var fileVariants = []struct {
 
 func encrypted(c Compression) func(f *fileRig) Options {
 	return func(f *fileRig) Options {
-		a, _, err := seal.NewKeyring("a key", "").NewAsset(bytes.NewReader(make([]byte, 1<<10)), seal.ChaCha20Poly1305, "A", "S")
-		if err != nil {
-			panic(err)
-		}
-		s, err := a.Sealer(f.machine.Entropy("salt").(io.Reader), "blocks")
-		if err != nil {
-			panic(err)
-		}
-		return Options{BlockBytes: 700, Compression: c, Sealer: s}
+		return Options{BlockBytes: 700, Compression: c, Sealer: aSealer(f.machine.Entropy("salt"))}
 	}
+}
+
+// aSealer is one with the key that all tests use, and salts of its own.
+func aSealer(salt io.Reader) *seal.Sealer {
+	a, _, err := seal.NewKeyring("a key", "").NewAsset(bytes.NewReader(make([]byte, 1<<10)), seal.ChaCha20Poly1305, "A", "S")
+	if err != nil {
+		panic(err)
+	}
+	s, err := a.Sealer(salt, "blocks")
+	if err != nil {
+		panic(err)
+	}
+	return s
 }
 
 func TestFileAgainstModel(t *testing.T) {

@@ -2,6 +2,8 @@ package msgs
 
 import (
 	"container/list"
+	"errors"
+	"io"
 	"sync"
 
 	"github.com/lockstepmq/lockstep/clock"
@@ -153,4 +155,55 @@ func (f *file) read(p []byte, off int64, done func(n int, err error)) {
 			done(n, err)
 		})
 	})
+}
+
+// salvage reads what a plain read failed to read, piece by piece, so that one bad sector costs no more
+// than itself.
+type salvage struct {
+	f    *file
+	p    []byte
+	off  int64
+	at   int
+	err  error // the first
+	done func(n int, err error)
+}
+
+// salvagePiece is what is read at once then, in bytes.
+const salvagePiece = 4 << 10
+
+// readWhole is read, but what cannot be read is zeros in p, and err is why.
+func (f *file) readWhole(p []byte, off int64, done func(n int, err error)) {
+	f.read(p, off, func(n int, err error) {
+		if err == nil || errors.Is(err, io.EOF) || f.f == nil {
+			done(n, err)
+			return
+		}
+		s := &salvage{f: f, p: p, off: off, done: done}
+		s.step()
+	})
+}
+
+func (s *salvage) step() {
+	piece := s.p[s.at:min(s.at+salvagePiece, len(s.p))]
+	s.f.read(piece, s.off+int64(s.at), s.read)
+}
+
+func (s *salvage) read(n int, err error) {
+	piece := s.p[s.at:min(s.at+salvagePiece, len(s.p))]
+	s.at += len(piece)
+	switch {
+	case errors.Is(err, io.EOF) || errors.Is(err, ErrClosed) || errors.Is(err, storage.ErrClosed):
+		s.done(s.at-len(piece)+n, err)
+		return
+	case err != nil:
+		clear(piece)
+		if s.err == nil {
+			s.err = err
+		}
+	}
+	if s.at == len(s.p) {
+		s.done(s.at, s.err)
+		return
+	}
+	s.step()
 }

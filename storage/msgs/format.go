@@ -42,8 +42,9 @@ const (
 
 // Flags of frames.
 const (
-	framePacked = 1 << 0
-	frameSealed = 1 << 1
+	framePacked  = 1 << 0
+	frameSealed  = 1 << 1
+	frameColumns = 1 << 2 // it holds the index of a block
 )
 
 // frameMax is the longest plain frame.
@@ -142,10 +143,9 @@ func (c *codec) aad(off uint32, flags uint32) []byte {
 }
 
 // appendFrame appends a frame of plain, which stands at off of whatever the file is made of.
-func (c *codec) appendFrame(dst, plain []byte, off uint32) []byte {
+func (c *codec) appendFrame(dst, plain []byte, off, flags uint32) []byte {
 	at := len(dst)
 	dst = append(dst, make([]byte, frameHeadLen)...)
-	var flags uint32
 	stored := plain
 	if c.pack {
 		flags |= framePacked
@@ -184,7 +184,7 @@ func (c *codec) decodeFrameHead(p []byte) (h frameHead, err error) {
 		return h, errSum
 	}
 	h = frameHead{le.Uint32(p[4:]), le.Uint32(p[8:]), le.Uint32(p[12:]), le.Uint32(p[16:]), le.Uint32(p[20:])}
-	if le.Uint32(p) != frameMagic || h.plain > frameMax || h.flags > framePacked|frameSealed || le.Uint32(p[24:]) != 0 {
+	if le.Uint32(p) != frameMagic || h.plain > frameMax || h.flags > framePacked|frameSealed|frameColumns || le.Uint32(p[24:]) != 0 {
 		return h, errContent
 	}
 	return h, nil

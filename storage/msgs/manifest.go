@@ -28,6 +28,7 @@ type manifest struct {
 	subs        manifestSubjects
 	blocks      []manifestBlock
 	erasing     []manifestErasure
+	spoiled     []uint64 // files that are left alone
 	lost        []uint64
 	lostBytes   uint64
 }
@@ -103,6 +104,8 @@ func (m *manifest) encode() []byte {
 	for _, x := range m.erasing {
 		p = appendNumbers(p, x.number, x.off, x.length, x.seq, zig(x.time))
 	}
+	p = appendNumbers(p, uint64(len(m.spoiled)))
+	p = appendNumbers(p, m.spoiled...)
 	p = appendNumbers(p, m.lostBytes, uint64(len(m.lost)))
 	before := uint64(0)
 	for _, seq := range m.lost {
@@ -202,6 +205,10 @@ func (m *manifest) decode(r *numbers) {
 	m.erasing = make([]manifestErasure, r.length(5))
 	for i := range m.erasing {
 		m.erasing[i] = manifestErasure{r.next(), r.next(), r.next(), r.next(), unzig(r.next())}
+	}
+	m.spoiled = make([]uint64, r.length(1))
+	for i := range m.spoiled {
+		m.spoiled[i] = r.next()
 	}
 	m.lostBytes = r.next()
 	m.lost = make([]uint64, r.length(1))
@@ -330,7 +337,7 @@ func (d *disk) manifest() *manifest {
 		serial: d.serial, identity: d.o.Identity, number: d.number,
 		last: s.last, lastTime: s.lastTime, messages: s.messages, bytes: s.bytes,
 		limits: s.limits, compression: d.compression, sealed: d.o.Sealer != nil,
-		lost: d.lost.seqs, lostBytes: d.lost.bytes,
+		spoiled: d.spoiled, lost: d.lost.seqs, lostBytes: d.lost.bytes,
 	}
 	if f := &d.subs; f.file != nil {
 		m.subs = manifestSubjects{f.file.number, uint64(f.size), uint64(f.off), uint64(f.entries), uint64(s.subs.IDs())}

@@ -40,7 +40,7 @@ type opening struct {
 	report  *Report
 	done    func(*store, *Report, error)
 	sizes   map[string]int64 // of the files in the directory; looked up only
-	missing bool             // the directory does not exist
+	offline bool             // nothing may be changed
 	order   uint32
 	entries []subjectEntry
 	texts   bool // subjects are to be read from records, because their file is damaged
@@ -115,6 +115,7 @@ func (p *opening) fail(err error) {
 func (p *opening) listed(entries []storage.Entry, err error) {
 	d := p.d
 	switch {
+	case isNotExist(err) && p.offline:
 	case isNotExist(err):
 		d.fs.Mkdir(d.st.strand, d.dir, p.made)
 		return
@@ -156,6 +157,9 @@ func (p *opening) needed() map[string]bool {
 	for i := range p.m.blocks {
 		names[baseName(p.m.blocks[i].number, blockSuffix)] = true
 	}
+	for _, n := range p.m.spoiled {
+		names[baseName(n, blockSuffix)] = true
+	}
 	if n := p.m.subs.number; n != 0 {
 		names[baseName(n, subjectSuffix)] = true
 	}
@@ -182,6 +186,7 @@ func (p *opening) begin() {
 	d, s, m := p.d, p.d.st, p.m
 	d.number = max(d.number, m.number)
 	d.serial, d.durable, d.compression = m.serial, m.serial, m.compression
+	d.spoiled = slices.Clone(m.spoiled)
 	d.lost = lostSet{slices.Clone(m.lost), m.lostBytes}
 	s.limits, s.last, s.lastTime = m.limits, m.last, m.lastTime
 	p.readSubjects()
@@ -258,7 +263,7 @@ func (r *blockRead) start(whole bool) {
 		return
 	}
 	r.buf = make([]byte, n)
-	r.disk.file.read(r.buf, off, r.done)
+	r.disk.file.readWhole(r.buf, off, r.done)
 }
 
 func (r *blockRead) done(n int, err error) {
@@ -303,11 +308,11 @@ func (r *blockRead) columns() (*block, []slotTTL, error) {
 	if r.err != nil {
 		return nil, nil, r.err
 	}
-	_, plain, n, err := r.disk.codec.openFrame(r.buf)
+	h, plain, n, err := r.disk.codec.openFrame(r.buf)
 	if err != nil {
 		return nil, nil, err
 	}
-	if n != int(r.disk.index) {
+	if n != int(r.disk.index) || h.flags&frameColumns == 0 {
 		return nil, nil, errContent
 	}
 	b, ttls, err := decodeColumns(plain, r.disk.framed, r.disk.body)

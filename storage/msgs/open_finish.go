@@ -33,7 +33,7 @@ func (p *opening) readSubjects() {
 		return
 	}
 	buf := make([]byte, m.size)
-	f.read(buf, 0, func(_ int, err error) {
+	f.readWhole(buf, 0, func(_ int, err error) {
 		if err != nil {
 			p.subjectsDamaged(0, err)
 			return
@@ -62,7 +62,7 @@ func (p *opening) subjectsRead(buf []byte) {
 		var plain []byte
 		var n int
 		if _, plain, n, err = f.codec.openFrame(buf[at:]); err == nil {
-			p.entries, err = decodeSubjects(plain, p.entries, &p.order)
+			err = decodeSubjects(plain, p.enter)
 			at += n
 		}
 	}
@@ -72,6 +72,18 @@ func (p *opening) subjectsRead(buf []byte) {
 	}
 	p.insertSubjects()
 	p.openBlocks()
+}
+
+// enter notes an entry of the file of subjects.
+func (p *opening) enter(id uint64, text []byte) {
+	if id >= p.m.subs.ids {
+		return // no message has it
+	}
+	for int(id) >= len(p.entries) {
+		p.entries = append(p.entries, subjectEntry{})
+	}
+	p.order++
+	p.entries[id] = subjectEntry{text, p.order}
 }
 
 // insertSubjects gives every subject the id it has in the files. Ids without a subject, and those whose subject
@@ -122,8 +134,11 @@ func (p *opening) hold(id uint32) {
 func (p *opening) link(b *block, ttls []slotTTL, r *blockRead) {
 	s := p.d.st
 	p.lose(b, r)
-	if b.live == 0 {
-		p.d.garbage = append(p.d.garbage, garbage{r.disk.file, p.m.serial, false})
+	if b.live == 0 { // all of it is lost: it stays, for whoever can make more of it
+		if !r.disk.file.absent {
+			p.d.spoiled = append(p.d.spoiled, r.m.number)
+		}
+		r.disk.file.close()
 		return
 	}
 	b.disk = r.disk

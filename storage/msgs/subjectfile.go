@@ -65,7 +65,7 @@ func (d *disk) writeSubjects(ids []uint32) {
 			d.subs.entries++
 		}
 		if len(p) >= subjectFrame || len(p) > 0 && i == len(ids)-1 {
-			q := d.subs.codec.appendFrame(nil, p, d.subs.off)
+			q := d.subs.codec.appendFrame(nil, p, d.subs.off, 0)
 			d.subs.off += uint32(len(p))
 			d.subs.size += int64(len(q))
 			d.write(d.subs.file, q, nil)
@@ -80,26 +80,22 @@ type subjectEntry struct {
 	order uint32 // 0: there was none
 }
 
-// decodeSubjects adds the entries of a frame to list, by id.
-func decodeSubjects(p []byte, list []subjectEntry, order *uint32) ([]subjectEntry, error) {
+// decodeSubjects calls fn for each entry of a frame.
+func decodeSubjects(p []byte, fn func(id uint64, text []byte)) error {
 	for len(p) > 0 {
 		id, n := binary.Uvarint(p)
-		if n <= 0 || id >= subjectIDMax {
-			return list, errContent
+		if n <= 0 {
+			return errContent
 		}
 		length, m := binary.Uvarint(p[n:])
 		if m <= 0 || length == 0 || length > subjectLenMax || int(length) > len(p)-n-m {
-			return list, errContent
+			return errContent
 		}
-		for int(id) >= len(list) {
-			list = append(list, subjectEntry{})
-		}
-		*order++
-		list[id] = subjectEntry{p[n+m:][:length:length], *order}
+		fn(id, p[n+m:][:length:length])
 		p = p[n+m+int(length):]
 	}
-	return list, nil
+	return nil
 }
 
-// subjectIDMax bounds ids found in a file, so that damage that keeps its checksum takes no memory.
-const subjectIDMax = 1 << 28
+// subjectIDMax bounds the number of ids that a manifest may speak of.
+const subjectIDMax = 1 << 31

@@ -105,6 +105,7 @@ func (m *Machine) SetConfig(cfg *api.StreamConfig, now int64) {
 
 func (m *Machine) setConfig(cfg *api.StreamConfig) {
 	m.configure(cfg)
+	m.limit()
 	m.dedupe.setWindow(windowOf(cfg), m.now)
 	m.sources.configure(cfg)
 	if !cfg.AllowMsgTTL && cfg.SubjectDeleteMarkerTTL <= 0 {

@@ -1,7 +1,6 @@
 package machine
 
 import (
-	"fmt"
 	"math/rand/v2"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
@@ -38,6 +37,7 @@ type Machine struct {
 	effects  Effects
 	cfg      *api.StreamConfig
 	limits   msgs.Limits
+	limited  bool // the store knows
 	features features
 	into     *subject.Transform // of ingest; nil for none
 
@@ -125,7 +125,14 @@ func (m *Machine) configure(cfg *api.StreamConfig) {
 	}
 	m.ack = api.PubAck{Stream: cfg.Name, Domain: m.opts.Domain}
 	m.limits = limitsOf(cfg)
+	m.limited = false
+}
+
+// limit has the store keep the limits in force. It does not happen before the first entry, or Restore:
+// the configuration that a machine is made with may be an old one, and its limits must remove nothing.
+func (m *Machine) limit() {
 	m.store.SetLimits(m.limits)
+	m.limited = true
 }
 
 // limitsOf are the limits that the store keeps.
@@ -212,6 +219,9 @@ func (m *Machine) applyKind(kind byte, r *reader) {
 
 // begin moves time on.
 func (m *Machine) begin(now int64) {
+	if !m.limited {
+		m.limit()
+	}
 	m.now = max(m.now, now)
 	m.dedupe.expire(m.now)
 }
@@ -269,7 +279,3 @@ func (m *Machine) transform(subj []byte, now int64, i int) []byte {
 
 // storeError is what a publisher is told of a store's refusal.
 func storeError(err error) *api.Error { return api.ErrStreamStoreFailed.With(err.Error()) }
-
-func (m *Machine) String() string {
-	return fmt.Sprintf("stream %q at %d", m.cfg.Name, m.store.State().Last)
-}

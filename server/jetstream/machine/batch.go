@@ -117,7 +117,7 @@ func (m *Machine) judgeAgainstBatch(msg *message, i int) *api.Error {
 	}
 	if h.Has&api.HasExpectedLastSeq != 0 && i > 0 {
 		if last := m.store.State().Last + uint64(i); last != h.ExpectedLastSeq {
-			return api.NewStreamWrongLastSequence(last)
+			return wrongLast(last)
 		}
 		return api.ErrStreamWrongLastSequenceConstant
 	}

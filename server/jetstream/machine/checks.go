@@ -1,6 +1,9 @@
 package machine
 
 import (
+	"strconv"
+	"strings"
+
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
 	"github.com/lockstepmq/lockstep/server/subject"
 	"github.com/lockstepmq/lockstep/storage/msgs"
@@ -229,9 +232,19 @@ func (m *Machine) checkLastOfSubject(_ *item, msg *message) *api.Error {
 		subj = h.ExpectedLastSubjSeqSubj
 	}
 	if last := m.lastOf(subj); last != h.ExpectedLastSubjSeq {
-		return api.NewStreamWrongLastSequence(last)
+		return wrongLast(last)
 	}
 	return nil
+}
+
+// wrongLastText is what comes before the sequence.
+var wrongLastText = strings.TrimSuffix(api.ErrStreamWrongLastSequence.Description, "{seq}")
+
+// wrongLast is api.NewStreamWrongLastSequence, for those who compare and set all the time.
+func wrongLast(last uint64) *api.Error {
+	e := *api.ErrStreamWrongLastSequence
+	e.Description = wrongLastText + strconv.FormatUint(last, 10)
+	return &e
 }
 
 // lastOf is the newest sequence of a subject, or of all that a pattern matches; 0 for none.
@@ -248,7 +261,7 @@ func (m *Machine) checkLast(_ *item, msg *message) *api.Error {
 		return nil
 	}
 	if last := m.store.State().Last; last != msg.h.ExpectedLastSeq {
-		return api.NewStreamWrongLastSequence(last)
+		return wrongLast(last)
 	}
 	return nil
 }

@@ -127,6 +127,7 @@ func BenchmarkPublish(b *testing.B) {
 		{"kind=plain", "", nil},
 		{"kind=header", "NATS/1.0\r\nTraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n", nil},
 		{"kind=expected", "NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: 1\r\n\r\n", nil},
+		{"kind=conflict", "NATS/1.0\r\nNats-Expected-Last-Subject-Sequence: 7\r\n\r\n", nil},
 		{"kind=counter", "NATS/1.0\r\nNats-Incr: 1\r\n\r\n", func(c *api.StreamConfig) { c.AllowMsgCounter = true }},
 	} {
 		b.Run(tc.name, func(b *testing.B) {

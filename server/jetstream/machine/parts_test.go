@@ -229,6 +229,21 @@ func TestStagedBytesAreBounded(t *testing.T) {
 	require.Equal(t, 10199, err.ErrCode)
 	require.Less(t, n, 10)
 	require.Equal(t, []Abandoned{{"b", AbandonedLarge}}, s.TakeAbandoned())
+	require.Zero(t, total.bytes.Load())
+
+	// All batches of a server together have a bound as well.
+	s = NewStaging(BatchLimits{BytesTotal: 1000}, &total)
+	for i := range 3 {
+		block := fmt.Appendf(nil, "NATS/1.0\r\nNats-Batch-Id: b%d\r\nNats-Batch-Sequence: 1\r\n\r\n", i)
+		var h api.PublishHeaders
+		h.Parse(block)
+		err = s.Add(nil, 1, cfg, &Arrival{Subject: []byte("s.a"), Header: block, Headers: &h, Data: make([]byte, 400)}, 0).Err
+		require.Equal(t, i == 2, err != nil)
+	}
+	require.Equal(t, 2, s.Len())
+	s.Clear()
+	require.Zero(t, total.bytes.Load())
+	require.Zero(t, s.Len())
 }
 
 func TestSourceNames(t *testing.T) {
@@ -282,6 +297,26 @@ func TestUnreadableEntries(t *testing.T) {
 		require.ErrorIs(t, m.Err(), errEntry, "%x", bad)
 		require.Zero(t, m.store.State().Last)
 	}
+}
+
+// TestOldConfigurationRemovesNothing: a machine is made with what the stream was created with, before
+// its snapshot brings what is in force.
+func TestOldConfigurationRemovesNothing(t *testing.T) {
+	store := msgs.NewMemory(nil, msgs.Options{})
+	created := testConfig(func(c *api.StreamConfig) { c.MaxMsgs = 1 })
+	m := New(Options{Store: store, Config: created, Effects: &countEffects{}})
+	require.True(t, m.Apply(EncodeConfig(nil, 10e9, testConfig(nil))))
+	require.True(t, m.Apply(entryOf(5, nil, nil)))
+	require.Equal(t, uint64(5), store.State().Msgs)
+	again := New(Options{Store: store, Config: created, Effects: &countEffects{}})
+	require.NoError(t, again.Restore(m.Snapshot()))
+	require.True(t, again.Apply(entryOf(1, nil, nil)))
+	require.Equal(t, uint64(6), store.State().Msgs)
+	// A new stream has its limits from the first entry on.
+	store = msgs.NewMemory(nil, msgs.Options{})
+	m = New(Options{Store: store, Config: created, Effects: &countEffects{}})
+	require.True(t, m.Apply(entryOf(5, nil, nil)))
+	require.Equal(t, uint64(1), store.State().Msgs)
 }
 
 // TestFirstSequence: a stream can begin anywhere.

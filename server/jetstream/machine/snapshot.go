@@ -42,9 +42,8 @@ func (m *Machine) Restore(snapshot []byte) error {
 		return fmt.Errorf("state of the messages of stream %q: configuration cannot be read: %v", m.cfg.Name, err)
 	}
 	m.lastTime = m.store.State().LastTime
-	hash := m.hash
 	m.configure(cfg)
-	m.hash = hash
+	m.limit()
 	m.dedupe = dedupe{window: windowOf(cfg)}
 	m.dedupe.restore(&r)
 	m.schedules = schedules{}

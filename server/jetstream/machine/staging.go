@@ -18,6 +18,7 @@ type BatchLimits struct {
 	FastTotal       int           // of a server; 50,000
 	Msgs            int           // of an atomic batch; 1000
 	Bytes           int           // of an atomic batch, all messages; 64 MiB
+	BytesTotal      int64         // of all atomic batches of a server; 512 MiB
 	Timeout         time.Duration // without a message; 10 s
 }
 
@@ -34,6 +35,9 @@ func (l BatchLimits) WithDefaults() BatchLimits {
 	set(&l.FastTotal, 50_000)
 	set(&l.Msgs, api.BatchMsgsMax)
 	set(&l.Bytes, 64<<20)
+	if l.BytesTotal <= 0 {
+		l.BytesTotal = 512 << 20
+	}
 	if l.Timeout <= 0 {
 		l.Timeout = 10 * time.Second
 	}
@@ -42,7 +46,10 @@ func (l BatchLimits) WithDefaults() BatchLimits {
 
 // OpenBatches counts the open batches of all streams of a server. It may be used from any
 // strand.
-type OpenBatches struct{ atomic, fast atomic.Int64 }
+type OpenBatches struct {
+	atomic, fast atomic.Int64
+	bytes        atomic.Int64 // of the messages of atomic ones
+}
 
 // enter counts one more, unless there are limit already.
 func enter(n *atomic.Int64, limit int) bool {
@@ -86,6 +93,7 @@ type staged struct {
 	count int    // messages
 	items []byte
 	last  int // where the last item begins
+	held  int // bytes that count for the server
 	heard int64
 }
 
@@ -209,7 +217,8 @@ func (s *Staging) add(dst []byte, now int64, b *staged, a *Arrival, maxPayload i
 	switch {
 	case h.BatchSeq != b.seq+1 || eob && h.BatchSeq == 1:
 		return s.drop(b, AbandonedIncomplete, api.ErrAtomicPublishIncompleteBatch)
-	case h.BatchSeq > s.seqMax(h) || len(b.items)+len(a.Header)+len(a.Data) > s.limits.Bytes:
+	case h.BatchSeq > s.seqMax(h) || len(b.items)+len(a.Header)+len(a.Data) > s.limits.Bytes,
+		s.total.bytes.Load()+int64(len(a.Data)) > s.limits.BytesTotal:
 		return s.drop(b, AbandonedLarge, api.NewAtomicPublishTooLargeBatch(s.limits.Msgs))
 	}
 	b.seq = h.BatchSeq
@@ -236,6 +245,8 @@ func (s *Staging) stage(b *staged, a *Arrival) {
 	b.last = len(b.items)
 	b.items = appendItem(b.items, 0, a.Subject, header, a.Data, a.Verdict)
 	b.count++
+	s.total.bytes.Add(int64(len(b.items) - b.last))
+	b.held += len(b.items) - b.last
 }
 
 // commitLast marks the last message as the one that commits.
@@ -272,6 +283,7 @@ func (s *Staging) remove(b *staged) {
 		s.order = slices.Delete(s.order, i, i+1)
 	}
 	s.total.atomic.Add(-1)
+	s.total.bytes.Add(-int64(b.held))
 }
 
 // touch makes a batch the one heard of last.
@@ -305,8 +317,9 @@ func (s *Staging) TakeAbandoned() []Abandoned {
 
 // Clear drops everything without a word: the stream has a new leader, or no atomic batches any more.
 func (s *Staging) Clear() {
-	s.total.atomic.Add(-int64(len(s.open)))
-	clear(s.open)
+	for len(s.order) > 0 {
+		s.remove(s.order[0])
+	}
 	s.order, s.abandoned = nil, nil
 }
 

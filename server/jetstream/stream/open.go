@@ -10,10 +10,12 @@ import (
 	"github.com/lockstepmq/lockstep/server/broker"
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
 	"github.com/lockstepmq/lockstep/server/jetstream/consumer"
+	"github.com/lockstepmq/lockstep/server/jetstream/keyfile"
 	"github.com/lockstepmq/lockstep/server/jetstream/machine"
 	"github.com/lockstepmq/lockstep/server/raft"
 	"github.com/lockstepmq/lockstep/server/subject"
 	"github.com/lockstepmq/lockstep/storage/msgs"
+	"github.com/lockstepmq/lockstep/storage/seal"
 )
 
 // stateVersion is the first byte of a checkpoint's state.
@@ -32,14 +34,40 @@ func Open(env *Env, spec Spec, done func(*Stream, error)) {
 	}
 	s.opened = func(err error) { done(s, err) }
 	s.wake = s.strand.NewTimer(s.deadline)
-	group, err := env.Host.Open(raft.Options{
-		ID: spec.ID, Name: s.strand.Name(), Strand: s.strand, Machine: s, Memory: spec.Config.Storage == api.MemoryStorage,
-	})
-	if err != nil {
-		s.strand.Post(func() { s.finish(err) })
+	if s.cfg.Storage == api.MemoryStorage {
+		s.strand.Post(func() { s.openGroup(nil) })
 		return
 	}
-	s.group = group
+	s.strand.Post(func() {
+		keyfile.Open(env.Disk, s.strand, spec.Dir, env.Keys, spec.Account.Name, s.name, s.keyed)
+	})
+}
+
+// keyed goes on with the stream's key; nil for none.
+func (s *Stream) keyed(a *seal.Asset, err error) {
+	if err != nil {
+		s.finish(err)
+		return
+	}
+	s.openGroup(a)
+}
+
+// openGroup starts the group; what the log holds of it is sealed with the stream's key.
+func (s *Stream) openGroup(a *seal.Asset) {
+	o := raft.Options{
+		ID: s.spec.ID, Name: s.strand.Name(), Strand: s.strand, Machine: s, Memory: s.cfg.Storage == api.MemoryStorage,
+	}
+	var err error
+	if a != nil {
+		s.asset = a
+		if o.Seal, err = a.Sealer(s.env.Keys.Entropy, "log"); err != nil {
+			s.finish(err)
+			return
+		}
+	}
+	if s.group, err = s.env.Host.Open(o); err != nil {
+		s.finish(err)
+	}
 }
 
 // finish tells who opened the stream, once.
@@ -70,6 +98,17 @@ func (s *Stream) Restore(state []byte, done func(error)) {
 		return
 	}
 	o := s.env.Store
+	if s.cfg.Compression == api.S2Compression {
+		o.Compression = msgs.S2
+	}
+	if s.asset != nil {
+		sealer, err := s.asset.Sealer(s.env.Keys.Entropy, "messages")
+		if err != nil {
+			done(err)
+			return
+		}
+		o.Sealer = sealer
+	}
 	msgs.OpenFile(s.env.Disk, s.strand, s.spec.Dir, manifest, o, func(st msgs.Store, report *msgs.Report, err error) {
 		if err != nil {
 			done(err)

@@ -17,12 +17,14 @@ import (
 	"github.com/lockstepmq/lockstep/server/account"
 	"github.com/lockstepmq/lockstep/server/broker"
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/keyfile"
 	"github.com/lockstepmq/lockstep/server/jetstream/machine"
 	"github.com/lockstepmq/lockstep/server/logging"
 	"github.com/lockstepmq/lockstep/server/raft"
 	"github.com/lockstepmq/lockstep/server/subject"
 	"github.com/lockstepmq/lockstep/storage"
 	"github.com/lockstepmq/lockstep/storage/msgs"
+	"github.com/lockstepmq/lockstep/storage/seal"
 )
 
 // Env is what all streams of a server share.
@@ -38,6 +40,7 @@ type Env struct {
 	Domain     string
 	MaxPayload int // bytes
 	Store      msgs.Options
+	Keys       keyfile.Keys // encryption at rest
 	Limits     Limits
 	Open       *machine.OpenBatches // of all streams
 	// StreamFailed is told of a stream that cannot go on, on its strand.
@@ -73,6 +76,7 @@ type Stream struct {
 	cfg     *api.StreamConfig
 	name    string
 	group   *raft.Group
+	asset   *seal.Asset // nil: plain
 	store   msgs.Store
 	machine *machine.Machine
 	sender  *broker.Sender
