@@ -27,10 +27,11 @@ func (m *Manager) consumerCreate(r *request) {
 func (m *Manager) createConsumer(r *request, req *api.CreateConsumerRequest) {
 	limits := m.consumerLimits(r.t)
 	m.onStream(r, func(s *stream.Stream) {
-		if err := s.CheckIdentity(&req.Config, r.header); err != nil {
+		if err := s.SettleSourcing(&req.Config, r.header); err != nil {
 			r.failBy(s.Sender(), err)
 			return
 		}
+		internal := req.Config.Internal()
 		s.CreateConsumer(&req.Config, req.Action, req.Pedantic, limits, func(info *api.ConsumerInfo, created bool, err *api.Error) {
 			if err != nil {
 				r.failBy(s.Sender(), err)
@@ -42,7 +43,7 @@ func (m *Manager) createConsumer(r *request, req *api.CreateConsumerRequest) {
 					return api.NewConsumerAction(id, now, s.Config().Name, info.Name, "create", m.env.Domain)
 				})
 			}
-			r.respondWithIdentity(s, &api.ConsumerResponse{ApiResponse: r.head(), ConsumerInfo: info}, req.Config.Direct || req.Config.Sourcing)
+			r.respondWithIdentity(s, &api.ConsumerResponse{ApiResponse: r.head(), ConsumerInfo: info}, internal)
 		})
 	})
 }

@@ -152,11 +152,11 @@ func (b *block) consistent() error {
 		}
 	}
 	for i, g := range b.groups {
-		end := uint32(len(b.codes))
+		end, off := uint32(len(b.codes)), b.size
 		if i+1 < len(b.groups) {
-			end = b.groups[i+1].at
+			end, off = b.groups[i+1].at, b.groups[i+1].off
 		}
-		if g.at > end || !wholeCodes(b.codes[g.at:end], min(groupLen, n-i*groupLen)) {
+		if g.at > end || g.off > off || !wholeCodes(b.codes[g.at:end], min(groupLen, n-i*groupLen)) {
 			return errContent
 		}
 	}
@@ -195,7 +195,7 @@ func (b *block) cutFrames() {
 			continue
 		}
 		e := b.entry(i)
-		b.coverFrame(e.off, e.off+e.length)
+		b.coverFrame(min(e.off, b.size), min(e.off+e.length, b.size))
 		i++
 	}
 	b.frames = clipped(b.frames)

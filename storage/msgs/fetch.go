@@ -137,6 +137,9 @@ func (l *load) end(p []byte, bad []int) {
 // note keeps content and account of damage.
 func (l *load) note(p []byte, bad []int) {
 	lost := &l.d.lost
+	if len(bad) > 0 && l.d.failed != nil {
+		return // what a failed write took is in the log
+	}
 	for _, i := range bad {
 		lost.add(l.b.seq(i), l.d.st.sizeAt(l.b.entry(i)))
 	}

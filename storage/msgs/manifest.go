@@ -90,8 +90,8 @@ func (m *manifest) encode() []byte {
 	p = le.AppendUint64(p, m.identity)
 	l := &m.limits
 	p = appendNumbers(p, m.number, m.last, zig(m.lastTime), m.messages, m.bytes,
-		zig(l.Msgs), zig(l.Bytes), zig(l.PerSubject), zig(l.Age), flag(l.DiscardNew), flag(l.DiscardNewPerSubject),
-		uint64(m.compression), flag(m.sealed),
+		zig(l.Msgs), zig(l.Bytes), zig(l.PerSubject), zig(l.Age), bit(l.DiscardNew), bit(l.DiscardNewPerSubject),
+		uint64(m.compression), bit(m.sealed),
 		m.subs.number, m.subs.size, m.subs.off, m.subs.entries, m.subs.ids,
 		uint64(len(m.blocks)))
 	for i := range m.blocks {
@@ -125,7 +125,7 @@ func appendNumbers(p []byte, list ...uint64) []byte {
 func zig(n int64) uint64   { return uint64(n<<1) ^ uint64(n>>63) }
 func unzig(n uint64) int64 { return int64(n>>1) ^ -int64(n&1) }
 
-func flag(b bool) uint64 {
+func bit(b bool) uint64 {
 	if b {
 		return 1
 	}
@@ -355,7 +355,7 @@ func (d *disk) manifest() *manifest {
 
 func (b *block) manifest() manifestBlock {
 	k := b.disk
-	kind := flag(k.framed)*kindFramed | flag(k.codec.pack)*kindPacked | flag(k.scrub)*kindScrub | flag(k.broken)*kindBroken
+	kind := bit(k.framed)*kindFramed | bit(k.codec.pack)*kindPacked | bit(k.scrub)*kindScrub | bit(k.broken)*kindBroken
 	return manifestBlock{
 		number: k.file.number, kind: kind, first: b.first, last: b.last, fileFirst: k.first,
 		body: uint64(k.body), index: uint64(k.index), size: uint64(b.size), live: uint64(b.live), liveSize: uint64(b.liveSize),

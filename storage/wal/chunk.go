@@ -108,13 +108,13 @@ func (p *pool) put(c *chunk) {
 
 // outbox brings answers to one strand, however many groups live there: one task a flush.
 type outbox struct {
-	strand  clock.Strand
 	box     *clock.Mailbox[*chunk]
+	groups  int      // attached ones there; guarded by the log's mutex
 	touched []*Group // the strand's
 }
 
 func newOutbox(l *Log, s clock.Strand) *outbox {
-	o := &outbox{strand: s}
+	o := &outbox{}
 	o.box = clock.NewMailbox(s, 0, nil, func(answers []*chunk) { o.drain(l, answers) })
 	return o
 }

@@ -58,6 +58,13 @@ func (w *world) cloneModels() map[wal.ID]*model {
 	return out
 }
 
+// forgetAcks allows for the end of the log to be missing.
+func (w *world) forgetAcks() {
+	for _, m := range w.models {
+		m.acked = 0
+	}
+}
+
 // trial opens a damaged log. Every group must be as its model says, or be told of damage and
 // hold a part of what it had. It returns the groups that were told.
 func (w *world) trial(t *testing.T) (told []wal.ID, refused error) {
@@ -148,12 +155,14 @@ func TestLogSectorFaults(t *testing.T) {
 		{"unreadable", func(f string, s, _ int64) bool { return w.disk.BreakSector(f, s) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			for _, name := range w.disk.Files() {
+			names := w.disk.Files()
+			for i, name := range names {
+				w.disk.Restore(image)
 				if strings.HasSuffix(name, "identity") {
 					continue
 				}
 				size, _ := w.disk.FileSize(name)
-				sectors := size / 512
+				sectors := (size + 511) / 512
 				for s := range sectors {
 					w.disk.Restore(image)
 					if !tc.damage(name, s, (s+1)%sectors) {
@@ -161,6 +170,9 @@ func TestLogSectorFaults(t *testing.T) {
 					}
 					w.models = models
 					models = w.cloneModels()
+					if i == len(names)-2 && s+2 >= sectors { // with the last batch goes its witness
+						w.forgetAcks()
+					}
 					_, err := w.trial(t)
 					require.NoError(t, err)
 					w.end(false)
@@ -214,9 +226,7 @@ func TestLogMissingFiles(t *testing.T) {
 		w.models = models
 		models = w.cloneModels()
 		if i == len(names)-2 { // the last segment: nothing tells that there was another
-			for _, m := range w.models {
-				m.acked = 0
-			}
+			w.forgetAcks()
 		}
 		told, err := w.trial(t)
 		switch {
@@ -240,6 +250,8 @@ func TestLogCutAnywhere(t *testing.T) {
 	w := closedLog(t)
 	image, models := w.disk.Snapshot(), w.cloneModels()
 	names := w.disk.Files()
+	count := 0
+	defer func() { require.Greater(t, count, 100) }()
 	for i, name := range names {
 		w.disk.Restore(image)
 		size, _ := w.disk.FileSize(name)
@@ -253,14 +265,13 @@ func TestLogCutAnywhere(t *testing.T) {
 			w.models = models
 			models = w.cloneModels()
 			if last { // a file cut short in its last batch, or at the end of one, is a torn one
-				for _, m := range w.models {
-					m.acked = 0
-				}
+				w.forgetAcks()
 			}
 			told, err := w.trial(t)
 			require.NoError(t, err)
 			if !last {
-				require.NotEmpty(t, told)
+				require.NotEmpty(t, w.report.Damage)
+				count += len(told)
 			}
 			w.end(false)
 		}

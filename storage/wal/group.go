@@ -240,35 +240,45 @@ func (g *Group) letGo() {
 	}
 }
 
-// answered takes a chunk back from the log.
+// answered takes a chunk back from the log. One without a kind is a notice.
 func (g *Group) answered(c *chunk) {
-	if c.err != nil && !g.fenced && !g.closed && c.done == nil && c.kind == 0 {
-		g.fenced = true // the log tells every group once
-		g.owner.Fenced(c.err)
-		return
-	}
 	switch {
-	case c.kind == 0:
-		if c.err == nil && !g.closed {
-			g.owner.Tail()
-		}
 	case c.done != nil:
 		c.done(c.err)
-	case c.err == nil && c.kind == kindEntries:
-		last := c.last()
-		for _, t := range g.cuts {
-			if t.number > c.cuts {
-				last = min(last, t.index-1)
-			}
+	case c.err != nil:
+		g.fence(c.err)
+	case c.kind == 0 && !g.closed:
+		g.owner.Tail()
+	case c.kind == kindEntries:
+		g.entriesFlushed(c)
+	}
+}
+
+func (g *Group) entriesFlushed(c *chunk) {
+	last := c.last()
+	for _, t := range g.cuts {
+		if t.number > c.cuts {
+			last = min(last, t.index-1)
 		}
-		if last <= g.flushed {
-			return
-		}
-		g.flushed = last
-		if !g.touched {
-			g.touched = true
-			g.out.touched = append(g.out.touched, g)
-		}
+	}
+	if last <= g.flushed {
+		return
+	}
+	g.flushed = last
+	if !g.touched {
+		g.touched = true
+		g.out.touched = append(g.out.touched, g)
+	}
+}
+
+// fence tells the owner, once.
+func (g *Group) fence(err error) {
+	if g.fenced {
+		return
+	}
+	g.fenced = true
+	if !g.closed {
+		g.owner.Fenced(err)
 	}
 }
 

@@ -10,7 +10,8 @@ import (
 // What must be there: everything up to the end that the next segment's header names; in the last
 // segment, everything up to the known-durable offset of any sound batch header. What is bad there
 // is damage. Behind it, the first bad batch ends the log: it was never
-// acknowledged as durable, nor was anything that follows.
+// acknowledged as durable, nor was anything that follows. Where the file's header is damaged, no end
+// is believed.
 type scan struct {
 	seg      *segment
 	name     string
@@ -111,7 +112,7 @@ func (s *scan) take(h batchHeader, intact bool) {
 
 // mustBe tells whether what stands at pos was durable once.
 func (s *scan) mustBe(pos int64) bool {
-	if !s.last {
+	if !s.last || !s.headerOK { // a header is there before anything else, so more than it is damaged
 		return true
 	}
 	if s.vouched == 0 {

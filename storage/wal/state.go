@@ -77,8 +77,7 @@ type groupState struct {
 
 	bytes int64 // that it needs, roughly
 
-	handle  *Group // attached
-	out     *outbox
+	handle  *Group // attached; guarded by the log's mutex
 	dropped bool
 	damage  error
 

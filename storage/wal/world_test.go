@@ -2,6 +2,7 @@ package wal_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -328,6 +329,10 @@ func (w *world) attach(id wal.ID) *member {
 	}
 	p := &member{w: w, id: id, m: m, strand: w.machine.NewStrand(fmt.Sprint("group", id.Group))}
 	g, f, err := w.log.Attach(id, p.strand, nil, p)
+	if errors.Is(err, wal.ErrFenced) { // whatever comes now goes nowhere
+		delete(w.models, id)
+		return nil
+	}
 	require.NoError(w.t, err)
 	m.check(w.t, id, f, w.lossy)
 	require.Equal(w.t, m.last, g.Last())

@@ -238,3 +238,7 @@ func (d *reader) again(dst []again) []again {
 	}
 	return dst
 }
+
+// IsReset tells whether an event moves its consumer back, so that it may need again what it was
+// done with.
+func IsReset(event []byte) bool { return len(event) > 0 && event[0] == evReset }

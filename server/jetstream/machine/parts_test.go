@@ -343,5 +343,6 @@ func TestTimesDoNotFall(t *testing.T) {
 		at, ok := store.TimeOf(uint64(i + 1))
 		require.True(t, ok)
 		require.Equal(t, []int64{20e9, 20e9, 30e9}[i], at)
+		require.Equal(t, at, m.now)
 	}
 }

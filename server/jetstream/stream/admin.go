@@ -219,7 +219,7 @@ func (s *Stream) otherFilters(h *hosted) [][]string {
 	}
 	var list [][]string
 	for _, o := range s.consumers.all() {
-		if o != h && !o.c.Config().Direct {
+		if o != h && !o.c.Config().Internal() {
 			list = append(list, o.c.Filters())
 		}
 	}
@@ -265,7 +265,6 @@ func (s *Stream) consumerInfo(h *hosted) *api.ConsumerInfo {
 	info.Stream = s.name
 	info.Config = info.Config.WithDynamicMetadata(s.env.Version)
 	info.TimeStamp = time.Unix(0, s.now).UTC()
-	info.Cluster = &api.ClusterInfo{Leader: s.env.Server}
 	return info
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
 	"github.com/lockstepmq/lockstep/server/jetstream/consumer"
+	"github.com/lockstepmq/lockstep/server/jetstream/source"
 	"github.com/lockstepmq/lockstep/server/raft"
 )
 
@@ -39,6 +40,8 @@ func (s *Stream) refuse(tag any, err error) {
 		s.letGoIntake(t)
 	case *eventsTag:
 		s.events.flying--
+	case nil:
+		s.machine.Forget()
 	}
 	s.fail(err)
 }
@@ -73,10 +76,17 @@ func (s *Stream) Apply(e *raft.Entry) bool {
 // applyMessages lets the machine apply; a publisher's replies are at hand meanwhile.
 func (s *Stream) applyMessages(e *raft.Entry) bool {
 	s.tag, _ = e.Tag.(*intake)
+	s.follow.copying, _ = e.Tag.(*source.Batch)
 	if !s.machine.Apply(e.Payload[1:]) {
 		return false
 	}
+	s.follow.copying = nil
+	if err := s.machine.Err(); err != nil {
+		s.fail(err)
+	}
 	switch t := e.Tag.(type) {
+	case *source.Batch:
+		t.Applied()
 	case *intake:
 		s.letGoIntake(t)
 		s.tag = nil
@@ -215,6 +225,9 @@ func (s *Stream) applyConfig(e *raft.Entry) {
 	was := s.cfg
 	s.cfg = cfg
 	s.machine.SetConfig(cfg, now)
+	for _, h := range s.consumers.all() {
+		h.c.StreamChanged()
+	}
 	if was.Retention != cfg.Retention {
 		s.recount()
 	}

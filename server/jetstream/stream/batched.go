@@ -81,6 +81,9 @@ func (s *Stream) answerFast(to []byte, ans *machine.FastAnswer) {
 	if len(ans.Body) > 0 {
 		s.sender.Publish(to, nil, nil, ans.Body)
 	}
+	if len(ans.Then) > 0 {
+		s.sender.Publish(to, nil, nil, ans.Then)
+	}
 	if ans.Final {
 		ans.Ack.Stream, ans.Ack.Domain = s.name, s.env.Domain
 		s.scratch = ans.Ack.AppendJSON(s.scratch[:0])

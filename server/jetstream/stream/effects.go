@@ -48,6 +48,10 @@ func (x effects) Acked(i int, a *api.PubAck) {
 // Refused answers a publisher.
 func (x effects) Refused(i int, err *api.Error) {
 	s := x.s
+	if b := s.follow.copying; b != nil {
+		b.Refused(i, err)
+		return
+	}
 	to := s.reply(i)
 	if s.tag != nil && len(s.tag.fast) > 0 {
 		if f := s.tag.fastOf(i); f != nil {

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"github.com/lockstepmq/lockstep/server/jetstream/consumer"
+	"github.com/lockstepmq/lockstep/server/jetstream/source"
 	"github.com/lockstepmq/lockstep/server/raft"
 )
 
@@ -13,6 +14,7 @@ func (s *Stream) Close(done func()) {
 		return
 	}
 	s.unsubscribe()
+	s.stopFollowing(source.Left)
 	for _, h := range s.consumers.all() {
 		h.c.Stop(consumer.Shutdown)
 	}
@@ -51,6 +53,7 @@ func (s *Stream) Delete(done func()) {
 		return
 	}
 	s.unsubscribe()
+	s.stopFollowing(source.Removed)
 	for _, h := range s.consumers.all() {
 		h.c.Stop(consumer.StreamDeleted)
 		s.consumers.remove(h)

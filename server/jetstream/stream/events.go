@@ -3,6 +3,7 @@ package stream
 import (
 	"encoding/binary"
 
+	"github.com/lockstepmq/lockstep/server/jetstream/consumer"
 	"github.com/lockstepmq/lockstep/server/raft"
 )
 
@@ -89,6 +90,9 @@ func (s *Stream) applyEvents(e *raft.Entry) {
 			h.c.Replay(event)
 		default:
 			h.c.Committed(event)
+		}
+		if h != nil && consumer.IsReset(event) {
+			s.wasReset()
 		}
 	}
 	if tag == nil {

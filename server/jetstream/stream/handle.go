@@ -49,18 +49,13 @@ func (s *Stream) ResetConsumer(h Handle, seq uint64, done func(uint64, *api.Erro
 	h.h.c.Reset(seq, done)
 }
 
-// identityHeader carries what tells a stream from an earlier one of the same name.
-const identityHeader = "Nats-Stream-Identity"
-
-// CheckIdentity refuses a mirror's or source's consumer that means an earlier stream of
-// this name.
-func (s *Stream) CheckIdentity(cfg *api.ConsumerConfig, header []byte) *api.Error {
-	if !cfg.Direct && !cfg.Sourcing {
-		return nil
+// SettleSourcing refuses a mirror's or source's consumer that means an earlier stream of this
+// name, and gives any other the form in which the stream keeps it.
+func (s *Stream) SettleSourcing(cfg *api.ConsumerConfig, header []byte) *api.Error {
+	if err := api.CheckStreamIdentity(cfg, header, s.spec.Created); err != nil {
+		return err
 	}
-	if id := string(api.HeaderValue(header, identityHeader)); id != "" && id != s.Identity() {
-		return api.NewConsumerStreamIdentityMismatch(s.Identity())
-	}
+	cfg.SettleSourcing(s.cfg, api.Name8(s.strand.Rand("consumer names").Uint64()))
 	return nil
 }
 

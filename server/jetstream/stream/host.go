@@ -21,6 +21,10 @@ func (h hostOf) Now() int64                { return h.s.now }
 func (h hostOf) Mono() time.Duration       { return h.s.mono }
 func (h hostOf) Rand() *rand.Rand          { return h.s.strand.Rand("consumers") }
 
+// Account and Domain are named in advisories.
+func (h hostOf) Account() string { return h.s.spec.Account.Name }
+func (h hostOf) Domain() string  { return h.s.env.Domain }
+
 // NewTimer gives a timer whose task is one of the stream's.
 func (h hostOf) NewTimer(task func()) clock.Timer {
 	s := h.s

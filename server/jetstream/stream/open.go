@@ -275,6 +275,7 @@ func (s *Stream) lead() {
 	for _, h := range s.consumers.all() {
 		h.c.Recovered()
 	}
+	s.startFollowing()
 	s.finish(nil)
 }
 
@@ -332,6 +333,7 @@ func (s *Stream) unsubscribe() {
 
 // reconfigure follows an update of the configuration.
 func (s *Stream) reconfigure(was *api.StreamConfig) {
+	s.startFollowing()
 	s.serve()
 	if was.ConsumerLimits != s.cfg.ConsumerLimits {
 		for _, h := range s.consumers.all() {

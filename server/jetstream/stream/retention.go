@@ -27,8 +27,31 @@ func (s *Stream) Wanted(subject []byte) bool { return s.consumers.count(subject)
 
 // retain counts who needs a message that was just stored.
 func (s *Stream) retain(seq uint64, subject []byte) {
+	if !s.isInterest() {
+		return
+	}
+	n := uint32(0)
+	for _, h := range s.consumers.interest.all {
+		if !h.c.StartsBeyond(seq) {
+			n++
+		}
+	}
+	for _, h := range s.consumers.interest.matching(subject) {
+		if !h.c.StartsBeyond(seq) {
+			n++
+		}
+	}
+	s.keep.needs[seq] = n
+}
+
+// wasReset makes the counts anew after a consumer was moved back: it needs again what is still
+// there.
+func (s *Stream) wasReset() {
 	if s.isInterest() {
-		s.keep.needs[seq] = uint32(s.consumers.count(subject))
+		clear(s.keep.needs)
+		for _, h := range s.consumers.all() {
+			s.adopt(h)
+		}
 	}
 }
 

@@ -112,6 +112,7 @@ type Stream struct {
 	closing        func() // waits until the log has caught up
 	caughtUp       bool   // a mirror, with its origin
 
+	follow    following
 	consumers consumers
 	keep      retention
 	events    eventLog

@@ -1,0 +1,152 @@
+package wal
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/lockstepmq/lockstep/clock"
+	"github.com/lockstepmq/lockstep/storage"
+)
+
+// Create makes a handle for a group that the log never had anything of: its strand is s from now
+// on. It may be called from any strand.
+func (l *Log) Create(id ID, s clock.Strand, seal Sealer, o Owner) (*Group, error) {
+	g, _, err := l.attach(id, s, seal, o, true)
+	return g, err
+}
+
+// Attach makes a handle for a group, and tells what recovery found of it: its strand is s from now
+// on. An ID that the log does not know is a new group, unless damage may have taken all that the log
+// had of it. It may be called from any strand.
+func (l *Log) Attach(id ID, s clock.Strand, seal Sealer, o Owner) (*Group, *Found, error) {
+	return l.attach(id, s, seal, o, false)
+}
+
+func (l *Log) attach(id ID, s clock.Strand, seal Sealer, o Owner, fresh bool) (*Group, *Found, error) {
+	l.mu.Lock()
+	st := l.groups[id]
+	var err error
+	switch {
+	case l.closed:
+		err = ErrClosed
+	case l.fenceCause.Load() != nil:
+		err = l.fencedBy()
+	case st != nil && fresh:
+		err = storage.ErrExist
+	case st != nil && st.used && st.handle == nil && !st.loading:
+		err = ErrDetached
+	case st != nil && st.used:
+		err = errAttached
+	}
+	if err != nil {
+		l.mu.Unlock()
+		return nil, nil, fmt.Errorf("log %q: attach %v: %w", l.cfg.Dir, id, err)
+	}
+	lost := st == nil && l.unknown && !fresh
+	if st == nil {
+		st = &groupState{id: id}
+		l.groups[id] = st
+	}
+	st.used = true
+	raw := st.found
+	st.found = nil
+	g := &Group{log: l, id: id, strand: s, seal: seal, owner: o, state: st, out: l.outbox(s)}
+	g.out.groups++
+	st.handle = g
+	l.mu.Unlock()
+
+	f := &Found{}
+	if raw != nil {
+		f = raw.open(id, seal)
+	}
+	if lost {
+		f.Damage = fmt.Errorf("log %q: %v: %w: nothing is found of it, and it may have been lost", l.cfg.Dir, id, ErrDamaged)
+	}
+	g.take(f, raw)
+	return g, f, nil
+}
+
+// take goes on from what was found.
+func (g *Group) take(f *Found, raw *found) {
+	g.damage, g.hard, g.checkpointed = f.Damage, f.Hard, f.StateIndex
+	if raw != nil {
+		g.attempt = raw.attempt
+	}
+	if f.StateTerm > 0 {
+		g.noteTerm(f.StateIndex, f.StateTerm)
+	}
+	g.last = f.StateIndex
+	for i := range f.Entries {
+		g.last = f.Entries[i].Index
+		g.noteTerm(g.last, f.Entries[i].Term)
+	}
+	g.flushed = g.last
+}
+
+// outbox is the way to a strand; the lock is held. It goes with the last group that lives there.
+func (l *Log) outbox(s clock.Strand) *outbox {
+	out := l.outboxes[s]
+	if out == nil {
+		out = newOutbox(l, s)
+		l.outboxes[s] = out
+	}
+	return out
+}
+
+// letGo ends the use of a group's handle; the lock is held.
+func (l *Log) letGo(st *groupState) {
+	g := st.handle
+	if g == nil {
+		return
+	}
+	st.handle = nil
+	if g.out.groups--; g.out.groups == 0 && l.outboxes[g.strand] == g.out {
+		delete(l.outboxes, g.strand)
+	}
+}
+
+var errAttached = errors.New("it is attached")
+
+// Unattached lists the groups that recovery found and nobody has attached or dropped, in order.
+func (l *Log) Unattached() []ID {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var ids []ID
+	//lockstep:ordered sorted below
+	for id, st := range l.groups {
+		if !st.used {
+			ids = append(ids, id)
+		}
+	}
+	slices.SortFunc(ids, ID.compare)
+	return ids
+}
+
+// DropUnattached removes what recovery found of a group that nobody has attached. done is called
+// on s when that is as durable as the mode asks for.
+func (l *Log) DropUnattached(id ID, s clock.Strand, done func(error)) {
+	l.mu.Lock()
+	st := l.groups[id]
+	ok := st != nil && !st.used && !l.closed
+	if ok {
+		st.used, st.found = true, nil
+	}
+	l.mu.Unlock()
+	if !ok {
+		s.Post(func() { done(fmt.Errorf("log %q: drop %v: it is attached, dropped or unknown", l.cfg.Dir, id)) })
+		return
+	}
+	c := l.pool.get()
+	c.kind, c.id, c.state, c.out, c.done = kindDrop, id, st, newOutbox(l, s), done
+	c.finish(nil, nil)
+	l.in.Put(c)
+}
+
+func (l *Log) detached(c *chunk) {
+	l.mu.Lock()
+	l.letGo(c.state)
+	l.mu.Unlock()
+	c.err = nil
+	l.answer(c)
+}
