@@ -115,6 +115,7 @@ func (m *Manager) consumerList(r *request) {
 		resp := &api.ConsumerListResponse{ApiResponse: r.head(), ApiPaged: api.ApiPaged{Total: len(all), Offset: from, Limit: api.ListPage}}
 		for _, h := range all[from:to] {
 			info := s.ConsumerInfo(h)
+			info.Config = h.Config()
 			resp.Consumers = append(resp.Consumers, info)
 		}
 		r.respondBy(s.Sender(), resp)
@@ -156,13 +157,6 @@ func (m *Manager) consumerUnpin(r *request) {
 
 // consumerReset moves a consumer back; nothing answers for one that is not there.
 func (m *Manager) consumerReset(r *request) {
-	var req api.JSApiConsumerResetRequest
-	if api.HasBody(r.body) {
-		if err := api.DecodeLenient(r.body, &req); err != nil {
-			r.fail(err)
-			return
-		}
-	}
 	mem, _ := r.t.member(r.Stream)
 	if mem == nil {
 		return
@@ -172,6 +166,13 @@ func (m *Manager) consumerReset(r *request) {
 		h, ok := s.Consumer(r.Consumer)
 		if !ok {
 			return
+		}
+		var req api.JSApiConsumerResetRequest
+		if len(r.body) > 0 {
+			if err := api.DecodeLenient(r.body, &req); err != nil {
+				r.failBy(s.Sender(), err)
+				return
+			}
 		}
 		s.ResetConsumer(h, req.Seq, func(seq uint64, err *api.Error) {
 			if err != nil {

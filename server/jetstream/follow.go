@@ -43,6 +43,7 @@ func (r *request) respondWithIdentity(s *stream.Stream, v any, identity bool) {
 		s.Sender().Publish([]byte(r.reply), nil, head, body)
 	}
 	if r.Endpoint != api.EndpointConsumerReset {
+		r.count(false)
 		r.audit(s.Sender(), body)
 	}
 }

@@ -67,7 +67,7 @@ func (m *Manager) streamList(r *request) {
 func (m *Manager) infoInto(s *stream.Stream, g *gather, i int) {
 	s.Do(m.strand, func() {
 		info := s.Info()
-		info.Config = *s.Config()
+		info.Config, info.Cluster = *s.Config(), nil
 		m.strand.PostFrom(s.Strand(), func() {
 			g.infos[i] = &info
 			g.done()
@@ -104,7 +104,9 @@ func (m *Manager) streamInfo(r *request) {
 		if req.SubjectsFilter != "" {
 			offset := max(req.Offset, 0)
 			info.State.Subjects, resp.Total = s.Subjects(req.SubjectsFilter, offset, api.SubjectsPage)
-			resp.Offset, resp.Limit = min(offset, resp.Total), api.SubjectsPage
+			if resp.Total > 0 {
+				resp.Offset, resp.Limit = offset, api.SubjectsPage
+			}
 		}
 		r.respondBy(s.Sender(), resp)
 	})

@@ -56,8 +56,6 @@ func (m *Manager) receive(b *broker.Batch, a *broker.Arrival) {
 		Call: call, m: m, t: t, text: string(a.Subject), reply: string(a.Reply),
 		header: append([]byte(nil), a.Header...), body: append([]byte(nil), a.Data...), info: b.Info, id: m.newID(),
 	}
-	m.apiTotal.Add(1)
-	t.apiTotal.Add(1)
 	switch {
 	case !api.LevelServed(r.header):
 		r.fail(api.ErrRequiredApiLevel)
@@ -65,6 +63,8 @@ func (m *Manager) receive(b *broker.Batch, a *broker.Arrival) {
 		r.respondWith(t.sender, api.Marshal(&api.ApiResponse{Type: "io.nats.jetstream.api.v1.system_response", Error: api.ErrNotEnabledForAccount}), true)
 	case t.grant == nil && call.Account == "":
 		r.fail(api.ErrNotEnabledForAccount)
+	case call.Account != "" && t.acc != m.cfg.Broker.SystemAccount():
+		// the system account's to ask; nothing answers others
 	default:
 		serve(m, r)
 	}
@@ -86,17 +86,25 @@ func (r *request) failBy(s *broker.Sender, err *api.Error) {
 	r.respondWith(s, r.Endpoint.Refusal(err), true)
 }
 
-// respondWith answers and audits.
+// respondWith answers, counts and audits. Resets and successful gets leave no trace.
 func (r *request) respondWith(s *broker.Sender, body []byte, failed bool) {
-	if failed {
-		r.m.apiErrors.Add(1)
-		r.t.apiErrors.Add(1)
-	}
 	if r.reply != "" {
 		s.Publish([]byte(r.reply), nil, nil, body)
 	}
-	if failed || r.Endpoint != api.EndpointMsgGet && r.Endpoint != api.EndpointConsumerReset {
-		r.audit(s, body)
+	if r.Endpoint == api.EndpointConsumerReset || r.Endpoint == api.EndpointMsgGet && !failed {
+		return
+	}
+	r.count(failed)
+	r.audit(s, body)
+}
+
+// count is told of a request that was answered; the answer itself does not count it yet.
+func (r *request) count(failed bool) {
+	r.m.apiTotal.Add(1)
+	r.t.apiTotal.Add(1)
+	if failed {
+		r.m.apiErrors.Add(1)
+		r.t.apiErrors.Add(1)
 	}
 }
 

@@ -51,6 +51,11 @@ func (r *request) streamConfig() (*api.StreamConfigRequest, *api.Error) {
 	if err := r.decode(req); err != nil {
 		return nil, err
 	}
+	if r.Endpoint == api.EndpointStreamUpdate {
+		if _, err := api.CheckStreamConfig(&req.StreamConfig, r.m.streamLimits(r.t), req.Pedantic); err != nil {
+			return nil, err
+		}
+	}
 	if req.Name != r.Stream {
 		return nil, api.ErrStreamMismatch
 	}
@@ -322,6 +327,10 @@ func (m *Manager) msgGet(r *request) {
 	}
 	var req api.JSApiMsgGetRequest
 	if err := r.decode(&req); err != nil {
+		r.fail(err)
+		return
+	}
+	if err := api.CheckMsgGet(&req); err != nil {
 		r.fail(err)
 		return
 	}

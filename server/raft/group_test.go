@@ -98,7 +98,7 @@ func TestGroupResumesWhereTheMachineStopped(t *testing.T) {
 
 func TestGroupCheckpointsWhenMuchWasLogged(t *testing.T) {
 	w := newWorld(t, 1)
-	w.cfg.CheckpointBytes = 1 << 10
+	w.cfg.CheckpointBytes, w.walCfg.LogBytesMax = 1<<10, 1<<20
 	w.start()
 	m := w.open(gid(1), false)
 	for i := range 100 {

@@ -26,13 +26,30 @@ func (d *disk) flushAll() {
 	n := len(s.blocks) - 1
 	b := s.blocks[n]
 	s.squeezeFresh(b)
-	if b.live == 0 {
+	switch {
+	case b.live == 0:
 		d.abandon(b)
 		s.blocks[n] = newBlock(s.last + 1)
-	} else {
+	case d.freshBytes(b) > int64(min(inlineMax, s.blockBytes/4)):
 		d.flush(b)
 	}
-	d.flushSubjects()
+	d.inline = s.tail().size
+	if d.flushed {
+		d.flushSubjects()
+		d.flushed = false
+	}
+}
+
+// inlineMax is how many bytes of messages a manifest takes in rather than have them written and synced: of many
+// streams with little to do each, none needs a flush of its own.
+const inlineMax = 4 << 10
+
+// freshBytes is the length of the records that no file has.
+func (d *disk) freshBytes(b *block) int64 {
+	if b.disk == nil {
+		return int64(b.size)
+	}
+	return int64(b.size - b.disk.size)
 }
 
 // lostSet is the messages that damage took, ascending. Some may still be in the index; they are

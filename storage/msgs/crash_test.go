@@ -139,7 +139,9 @@ func TestCrashAtEveryOperation(t *testing.T) {
 		}
 		t.Run(v.name, func(t *testing.T) {
 			total := crashOnce(t, v.o, 0, storage.CrashPoint{})
-			require.Greater(t, total, uint64(50))
+			if v.name != "in the manifest" {
+				require.Greater(t, total, uint64(50))
+			}
 			for op := uint64(1); op <= total; op++ {
 				stage := []storage.CrashStage{storage.CrashBefore, storage.CrashHalf, storage.CrashAfter}
 				for i, stage := range stage {

@@ -40,6 +40,8 @@ type disk struct {
 	written int64         // bytes handed to files since the last compaction
 	garbage []garbage     // files to be removed
 	erasing []erasure     // to be overwritten
+	inline  uint32        // of the tail: the size up to which the last manifest has its records
+	flushed bool          // blocks were, since subjects were
 	spoiled []uint64      // files of which nothing could be read; they are left alone
 	lost    lostSet       // what damage took
 	compact *compaction   // under way
@@ -57,6 +59,7 @@ type diskBlock struct {
 	size   uint32 // of their records
 	body   int64  // length of header and body in the file
 	index  int64  // length of the index, if it is there
+	void   bool   // it has an index in its file, which is of no use
 	broken bool   // something of it is damaged: it is left alone
 	scrub  bool   // it holds content that must go, and cannot be overwritten in place
 }
@@ -146,6 +149,7 @@ func (d *disk) flush(b *block) {
 	if b.disk == nil {
 		d.begin(b)
 	}
+	d.flushed = true
 	k := b.disk
 	for _, f := range b.frames[frameIndex(b, k.size):] {
 		if f.own == nil {
@@ -226,24 +230,26 @@ func (s *store) rollFile(seq uint64, length int) *block {
 	switch {
 	case b.live == 0:
 		s.disk.abandon(b)
+		s.disk.inline = 0
 		s.blocks[n] = newBlock(seq)
 		return s.blocks[n]
 	case b.takes(seq, length, s.blockBytes*3/4):
 		return b
 	}
 	s.disk.complete(b)
+	s.disk.inline = 0
 	s.blocks = append(s.blocks, newBlock(seq).like(b))
 	return s.tail()
 }
 
-// unwritten is what no file has.
+// unwritten is what neither a file nor the last manifest has.
 func (d *disk) unwritten() int64 {
 	b := d.st.tail()
-	n := int64(b.size)
+	has := d.inline
 	if b.disk != nil {
-		n -= int64(b.disk.size)
+		has = max(has, b.disk.size)
 	}
-	return n + d.queued
+	return int64(b.size) - int64(min(has, b.size)) + d.queued
 }
 
 // fail ends all writing.

@@ -152,6 +152,7 @@ var fileVariants = []struct {
 }{
 	{"plain", func(*fileRig) Options { return Options{BlockBytes: 600, Files: NewFiles(4)} }},
 	{"tiny blocks", func(*fileRig) Options { return Options{BlockBytes: 256, Identity: 7} }},
+	{"in the manifest", func(*fileRig) Options { return Options{BlockBytes: 4000} }},
 	{"large blocks", func(*fileRig) Options { return Options{} }},
 	{"s2", func(*fileRig) Options { return Options{BlockBytes: 700, Compression: S2} }},
 	{"encrypted", encrypted(NoCompression)},

@@ -27,6 +27,8 @@ type manifest struct {
 	sealed      bool
 	subs        manifestSubjects
 	blocks      []manifestBlock
+	tail        []byte // a frame of the messages that are in no file; empty: there are none
+	tailCount   uint64
 	erasing     []manifestErasure
 	spoiled     []uint64 // files that are left alone
 	lost        []uint64
@@ -100,6 +102,8 @@ func (m *manifest) encode() []byte {
 			uint64(len(b.missing)))
 		p = append(p, b.missing...)
 	}
+	p = appendNumbers(p, m.tailCount, uint64(len(m.tail)))
+	p = append(p, m.tail...)
 	p = appendNumbers(p, uint64(len(m.erasing)))
 	for _, x := range m.erasing {
 		p = appendNumbers(p, x.number, x.off, x.length, x.seq, zig(x.time))
@@ -202,6 +206,8 @@ func (m *manifest) decode(r *numbers) {
 		b.fileFirst, b.body, b.index, b.size, b.live, b.liveSize = r.next(), r.next(), r.next(), r.next(), r.next(), r.next()
 		b.missing = r.bytes(r.next())
 	}
+	m.tailCount = r.next()
+	m.tail = r.bytes(r.next())
 	m.erasing = make([]manifestErasure, r.length(5))
 	for i := range m.erasing {
 		m.erasing[i] = manifestErasure{r.next(), r.next(), r.next(), r.next(), unzig(r.next())}
@@ -235,7 +241,7 @@ func (m *manifest) validate() error {
 		next = b.last + 1
 		messages += live
 	}
-	if messages != m.messages || m.subs.size > 1<<40 || m.subs.ids > subjectIDMax || m.last == ^uint64(0) {
+	if messages+m.tailCount != m.messages || m.tailCount > uint64(len(m.tail)) || m.subs.size > 1<<40 || m.subs.ids > subjectIDMax || m.last == ^uint64(0) {
 		return fmt.Errorf("%w: %w", ErrManifest, errContent)
 	}
 	for _, x := range m.erasing {
@@ -246,31 +252,32 @@ func (m *manifest) validate() error {
 	return nil
 }
 
-// appendMissing appends which sequences of a block have no living message: nothing if all have
+// appendMissing appends which sequences of the first slots of a block have no living message: nothing if all have
 // one, runs or a bitmap, whichever is shorter.
 //
 //	1 | uvarint living ones before it, uvarint length, for each run
 //	2 | bitmap of the missing from first on
-func (b *block) appendMissing(p []byte) []byte {
-	span := b.last - b.first + 1
-	if uint64(b.live) == span {
+func (b *block) appendMissing(p []byte, slots int) []byte {
+	last := b.seq(slots - 1)
+	span := last - b.first + 1
+	if uint64(b.live-b.liveFrom(slots)) == span {
 		return p
 	}
 	at := len(p)
 	p = append(p, 1)
 	want := b.first
 	run := want
-	for i := b.nextLive(0); i < len(b.slots); {
+	for i := b.nextLive(0); i < slots; {
 		if seq := b.seq(i); seq != want {
 			p = appendNumbers(p, want-run, seq-want)
 			run = seq
 		}
-		end := b.runEnd(i)
+		end := min(b.runEnd(i), slots)
 		want = b.seq(end-1) + 1
 		i = b.nextLive(end)
 	}
-	if want <= b.last {
-		p = appendNumbers(p, want-run, b.last+1-want)
+	if want <= last {
+		p = appendNumbers(p, want-run, last+1-want)
 	}
 	if uint64(len(p)-at) <= span/8 {
 		return p
@@ -343,22 +350,42 @@ func (d *disk) manifest() *manifest {
 		m.subs = manifestSubjects{f.file.number, uint64(f.size), uint64(f.off), uint64(f.entries), uint64(s.subs.IDs())}
 	}
 	for _, b := range s.blocks {
-		if b.live > 0 {
+		if b.disk != nil && b.live > b.liveFrom(b.disk.slots) {
 			m.blocks = append(m.blocks, b.manifest())
 		}
 	}
+	d.manifestTail(m)
 	for _, x := range d.erasing {
 		m.erasing = append(m.erasing, manifestErasure{x.file.number, uint64(x.off), uint64(x.length), x.seq, x.time})
 	}
 	return m
 }
 
+// manifest describes what is in the file of a block.
 func (b *block) manifest() manifestBlock {
 	k := b.disk
 	kind := bit(k.framed)*kindFramed | bit(k.codec.pack)*kindPacked | bit(k.scrub)*kindScrub | bit(k.broken)*kindBroken
-	return manifestBlock{
-		number: k.file.number, kind: kind, first: b.first, last: b.last, fileFirst: k.first,
-		body: uint64(k.body), index: uint64(k.index), size: uint64(b.size), live: uint64(b.live), liveSize: uint64(b.liveSize),
-		missing: b.appendMissing(nil),
+	m := manifestBlock{
+		number: k.file.number, kind: kind, first: b.first, last: b.seq(k.slots - 1), fileFirst: k.first,
+		body: uint64(k.body), index: uint64(k.index), size: uint64(k.size), live: uint64(b.live - b.liveFrom(k.slots)),
+		liveSize: uint64(b.liveSize), missing: b.appendMissing(nil, k.slots),
+	}
+	for i := b.nextLive(k.slots); i < len(b.slots); i = b.nextLive(i + 1) {
+		m.liveSize -= uint64(b.entry(i).length)
+	}
+	return m
+}
+
+// manifestTail puts messages that are in no file into the manifest.
+func (d *disk) manifestTail(m *manifest) {
+	b := d.st.tail()
+	var p []byte
+	for i := b.nextLive(b.fresh()); i < len(b.slots); i = b.nextLive(i + 1) {
+		p = append(p, b.record(b.entry(i))...)
+		m.tailCount++
+	}
+	if len(p) > 0 {
+		c := newCodec(&d.o, 0, false)
+		m.tail = c.appendFrame(nil, sealRecords(p, c.seed), 0, 0)
 	}
 }

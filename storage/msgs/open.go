@@ -296,8 +296,7 @@ func (p *opening) take(r *blockRead) bool {
 	w.body(r.buf, r.disk)
 	r.disk.broken = r.disk.broken || w.damaged
 	if r.disk.index > 0 { // it is damaged, or has ids that nobody knows
-		r.disk.index = 0
-		r.disk.file.cut = r.disk.body
+		r.disk.index, r.disk.void = 0, true
 	}
 	p.link(w.b, w.ttls, r)
 	return true

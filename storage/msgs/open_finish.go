@@ -210,9 +210,10 @@ func (p *opening) lose(b *block, r *blockRead) {
 func (p *opening) finish() {
 	s := p.d.st
 	if p.m != nil {
+		p.continueTail()
+		p.takeTail()
 		p.removeUnused()
 		p.count()
-		p.continueTail()
 		p.resumeErasing()
 	}
 	p.where, p.entries, p.sizes = nil, nil, nil
@@ -237,6 +238,7 @@ func (p *opening) removeUnused() {
 // count finds how much there is: as the manifest says, unless something was lost.
 func (p *opening) count() {
 	s := p.d.st
+	s.messages, s.bytes = 0, 0
 	for _, b := range s.blocks {
 		s.messages += uint64(b.live)
 	}
@@ -255,13 +257,47 @@ func (p *opening) count() {
 func (p *opening) continueTail() {
 	s := p.d.st
 	for n, b := range s.blocks {
-		if !b.sealed && !b.disk.broken && n == len(s.blocks)-1 {
+		if !b.sealed && !b.disk.broken && !b.disk.void && n == len(s.blocks)-1 {
 			return
 		}
 		b.sealed, b.ttls = true, nil
 		b.disk.file.sealed = true
 	}
 	s.blocks = append(s.blocks, newBlock(s.last+1))
+}
+
+// takeTail takes over the messages that are in no file. They are as whole as the manifest is.
+func (p *opening) takeTail() {
+	if len(p.m.tail) == 0 {
+		return
+	}
+	s := p.d.st
+	c := newCodec(&p.d.o, 0, false)
+	_, plain, _, err := c.openFrame(p.m.tail)
+	n := uint64(0)
+	for ; err == nil && len(plain) > 0; n++ {
+		var r record
+		if r, err = checkRecord(plain, c.seed); err != nil {
+			break
+		}
+		plain = plain[r.length:]
+		id, ok := p.insert(r.subject)
+		if !ok || r.seq <= s.tail().last && len(s.tail().slots) > 0 || r.seq > p.m.last {
+			err = errContent
+			break
+		}
+		if b := s.tail(); !b.takes(r.seq, r.length, blockBytesMax) { // it was complete once
+			b.sealed, b.ttls = true, nil
+			b.disk.file.sealed = true
+			s.blocks = append(s.blocks, newBlock(r.seq))
+		}
+		s.put(s.tail(), r.seq, r.time, id, r.subject, r.header, r.data, TTL{r.deadline, r.flags&flagNever != 0})
+	}
+	if err != nil || n != p.m.tailCount {
+		p.report.damage("manifest", 0, fmt.Errorf("messages in it: %w", errContent))
+	}
+	s.last, s.lastTime = p.m.last, p.m.lastTime
+	p.d.inline = s.tail().size
 }
 
 // resumeErasing takes over what was not known to be overwritten.

@@ -185,12 +185,18 @@ func (s *store) Append(seq uint64, at int64, subject, header, data []byte, ttl T
 
 // store puts a message into the tail and the index.
 func (s *store) store(seq uint64, at int64, id uint32, subject, header, data []byte, ttl TTL) {
-	flags := recordFlags(header, ttl)
-	length := recordLen(flags, len(subject), len(header), len(data))
+	length := recordLen(recordFlags(header, ttl), len(subject), len(header), len(data))
 	b := s.tail()
 	if !b.takes(seq, length, s.blockBytes) {
 		b = s.roll(seq, length)
 	}
+	s.put(b, seq, at, id, subject, header, data, ttl)
+}
+
+// put is store, when b is the tail that takes it.
+func (s *store) put(b *block, seq uint64, at int64, id uint32, subject, header, data []byte, ttl TTL) {
+	flags := recordFlags(header, ttl)
+	length := recordLen(flags, len(subject), len(header), len(data))
 	putRecord(b.room(length), seq, at, flags, subject, header, data, ttl.Deadline)
 	b.push(seq, newSlot(id, noLink, noLink), uint32(length), flags, at)
 	if flags&(flagDeadline|flagNever) != 0 {

@@ -64,6 +64,9 @@ func (v *verifier) readHeader() {
 // readFrame reads the next frame of the block.
 func (v *verifier) readFrame() {
 	b := v.st.blocks[v.block]
+	for v.frame < len(b.frames) && b.frames[v.frame].own != nil {
+		v.frame++ // it was in the manifest
+	}
 	if v.frame == len(b.frames) {
 		b.disk.file.rest()
 		v.block++

@@ -119,6 +119,7 @@ func (l *Log) Unattached() []ID {
 			ids = append(ids, id)
 		}
 	}
+	//lockstep:total IDs are unique
 	slices.SortFunc(ids, ID.compare)
 	return ids
 }

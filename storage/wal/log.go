@@ -135,6 +135,7 @@ func (l *Log) sortedGroups() []*groupState {
 	for _, st := range l.groups {
 		all = append(all, st)
 	}
+	//lockstep:total IDs are unique
 	slices.SortFunc(all, func(a, b *groupState) int { return a.id.compare(b.id) })
 	return all
 }

@@ -124,7 +124,6 @@ type member struct {
 	fenced error
 	tails  int
 	saving bool
-	owned  []int // places in m.ops of entries, by index of handing over
 }
 
 // Flushed implements wal.Owner.

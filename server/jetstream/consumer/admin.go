@@ -65,8 +65,8 @@ func (c *Consumer) refilter() {
 // be nil, is called when that is durable.
 func (c *Consumer) Pause(until time.Time, done func()) {
 	at := int64(0)
-	if !until.IsZero() && until.UnixNano() > c.host.Now() {
-		at = until.UnixNano()
+	if !until.IsZero() && api.Nanos(until) > c.host.Now() {
+		at = api.Nanos(until)
 	}
 	c.recordDelivered()
 	if done == nil {
@@ -128,7 +128,7 @@ func (c *Consumer) resets(seq uint64) *api.Error {
 		}
 		return nil
 	case api.DeliverByStartTime:
-		if t := c.cfg.OptStartTime; t != nil && seq < c.host.Store().FirstAtOrAfter(t.UnixNano()) {
+		if t := c.cfg.OptStartTime; t != nil && seq < c.host.Store().FirstAtOrAfter(api.Nanos(*t)) {
 			return api.ErrConsumerInvalidReset.With("below start time")
 		}
 		return nil

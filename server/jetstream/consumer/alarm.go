@@ -116,7 +116,7 @@ func (c *Consumer) lost(seq uint64) {
 // paused tells whether deliveries are withheld.
 func (c *Consumer) paused() bool {
 	t := c.cfg.PauseUntil
-	return t != nil && !c.resumed && t.UnixNano() > c.host.Now()
+	return t != nil && !c.resumed && api.Nanos(*t) > c.host.Now()
 }
 
 // nextPause is when the pause ends, by the monotonic clock.
@@ -124,12 +124,12 @@ func (c *Consumer) nextPause(now int64) int64 {
 	if !c.paused() {
 		return 0
 	}
-	return now + max(c.cfg.PauseUntil.UnixNano()-c.host.Now(), 1)
+	return now + max(api.Nanos(*c.cfg.PauseUntil)-c.host.Now(), 1)
 }
 
 // tendPause goes on when the pause is over.
 func (c *Consumer) tendPause() {
-	if t := c.cfg.PauseUntil; t == nil || c.resumed || t.IsZero() || t.UnixNano() > c.host.Now() {
+	if t := c.cfg.PauseUntil; t == nil || c.resumed || t.IsZero() || api.Nanos(*t) > c.host.Now() {
 		return
 	}
 	c.resumed = true

@@ -262,7 +262,7 @@ func (c *Consumer) start() {
 	case api.DeliverByStartTime:
 		c.cursor = end
 		if t := c.cfg.OptStartTime; t != nil {
-			c.cursor = store.FirstAtOrAfter(t.UnixNano())
+			c.cursor = store.FirstAtOrAfter(api.Nanos(*t))
 		}
 	case api.DeliverLastPerSubject:
 		c.startLastPerSubject(st)

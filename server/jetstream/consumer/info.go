@@ -31,7 +31,7 @@ func (c *Consumer) Info() *api.ConsumerInfo {
 	}
 	if c.paused() {
 		info.Paused = true
-		info.PauseRemaining = time.Duration(c.cfg.PauseUntil.UnixNano() - now)
+		info.PauseRemaining = time.Duration(api.Nanos(*c.cfg.PauseUntil) - now)
 	}
 	if g := c.group; g != nil {
 		state := api.PriorityGroupState{Group: g.name, PinnedClientID: g.pin}

@@ -18,7 +18,7 @@ func (c *Consumer) Snapshot(dst []byte) []byte {
 	}
 	until := int64(0)
 	if t := c.cfg.PauseUntil; t != nil && !t.IsZero() {
-		until = t.UnixNano()
+		until = api.Nanos(*t)
 	}
 	dst = binary.AppendVarint(dst, until)
 	dst = appendSequences(dst, c.exhausted)

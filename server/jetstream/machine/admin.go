@@ -36,9 +36,23 @@ func (m *Machine) mayDelete(seq uint64) *api.Error {
 	case m.cfg.DenyDelete:
 		return api.ErrStreamMsgDeleteFailed.With("message delete not permitted")
 	case !m.store.Has(seq):
-		return api.NewSequenceNotFound(seq)
+		return m.missing(seq)
 	}
 	return nil
+}
+
+// missing says that there is no such message; of a sequence outside the stream each kind of
+// store says it in its own way.
+func (m *Machine) missing(seq uint64) *api.Error {
+	st := m.store.State()
+	switch {
+	case m.cfg.Storage == api.MemoryStorage:
+	case seq == 0 || seq <= st.Last && seq < st.First:
+		return api.ErrStreamMsgDeleteFailed.With("no message found")
+	case seq > st.Last:
+		return api.ErrStreamMsgDeleteFailed.With("stream store EOF")
+	}
+	return api.NewSequenceNotFound(seq)
 }
 
 // EncodePurge appends an entry that removes the messages that filter selects (all if it is empty)

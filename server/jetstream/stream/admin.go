@@ -190,7 +190,9 @@ func (s *Stream) createConsumer(name string, cfg *api.ConsumerConfig, action api
 		done(nil, false, err)
 		return
 	}
-	next.Name = name
+	if cfg.Name != "" || cfg.Durable != "" { // a name that was drawn is not part of what was asked for
+		next.Name = name
+	}
 	id := s.consumers.nextID
 	s.consumers.nextID++
 	s.propose(appendConsumerEntry([]byte{kindConsumerCreate}, id, name, time.Unix(0, s.now), next), &answerTag{func() {

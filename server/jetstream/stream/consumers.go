@@ -3,6 +3,7 @@ package stream
 import (
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/consumer"
 	"github.com/lockstepmq/lockstep/server/subject"
@@ -19,8 +20,10 @@ type hosted struct {
 	tick      func() // of a running Step
 }
 
-// consumers is the registry: by name, by id, by filter, and those that listen.
+// consumers is the registry: by name, by id, by filter, and those that listen. It belongs to
+// the stream's strand, but for has: publishers ask it whether a pull request has a taker.
 type consumers struct {
+	mu      sync.RWMutex // guards byName against has; held across no call out
 	byName  map[string]*hosted
 	byID    map[uint32]*hosted
 	of      map[*consumer.Consumer]*hosted
@@ -80,11 +83,16 @@ func (l *listeners) matching(subj []byte) []*hosted {
 
 func (l *listeners) empty() bool { return len(l.all) == 0 && l.indexed == 0 }
 
-func newConsumers() consumers {
-	return consumers{
-		byName: make(map[string]*hosted), byID: make(map[uint32]*hosted),
-		of: make(map[*consumer.Consumer]*hosted),
-	}
+func (r *consumers) init() {
+	r.byName, r.byID = make(map[string]*hosted), make(map[uint32]*hosted)
+	r.of = make(map[*consumer.Consumer]*hosted)
+}
+
+// has tells whether there is a consumer of this name. Any strand.
+func (r *consumers) has(name []byte) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.byName[string(name)] != nil
 }
 
 func (r *consumers) len() int { return len(r.byName) }
@@ -95,7 +103,10 @@ func (r *consumers) count(subj []byte) int {
 }
 
 func (r *consumers) add(h *hosted) {
-	r.byName[h.name], r.byID[h.id], r.of[h.c] = h, h, h
+	r.mu.Lock()
+	r.byName[h.name] = h
+	r.mu.Unlock()
+	r.byID[h.id], r.of[h.c] = h, h
 	r.nextID = max(r.nextID, h.id+1)
 	if !h.c.Config().Direct {
 		r.visible++
@@ -105,7 +116,9 @@ func (r *consumers) add(h *hosted) {
 
 func (r *consumers) remove(h *hosted) {
 	h.gone = true
+	r.mu.Lock()
 	delete(r.byName, h.name)
+	r.mu.Unlock()
 	delete(r.byID, h.id)
 	delete(r.of, h.c)
 	if !h.c.Config().Direct {

@@ -44,6 +44,12 @@ var (
 	prefixFlow   = []byte("$JS.FC.")
 )
 
+// wantsControl keeps pull requests for consumers that are not there away: who sent one is told that
+// nobody responds. Any strand.
+func (s *Stream) wantsControl(subject []byte) bool {
+	return !bytes.HasPrefix(subject, prefixPull) || s.consumers.has(api.LastToken(subject))
+}
+
 // takeControl serves acks, pulls, flow control answers and direct gets.
 func (s *Stream) takeControl(batches []*broker.Batch) {
 	s.tick()

@@ -45,8 +45,11 @@ func (s *Stream) directGet(m *broker.Arrival) {
 		j.status(status)
 		return
 	}
-	if j.req.MaxBytes > 0 {
+	switch {
+	case j.req.MaxBytes > 0:
 		j.bytes = j.req.MaxBytes
+	case j.req.MaxBytes < 0:
+		j.bytes = 1 // one message
 	}
 	if len(j.req.MultiLast) > 0 {
 		j.startMulti()
@@ -73,14 +76,14 @@ func (j *directJob) status(text string) {
 func (j *directJob) startOne() {
 	r := &j.req
 	seq, ok := j.s.pick(r)
-	if !ok && r.Batch > 0 && r.LastFor == "" && r.NextFor == "" {
+	if !ok && r.Batch != 0 && r.LastFor == "" && r.NextFor == "" {
 		seq, ok = j.s.store.Next(nil, r.Seq)
 	}
 	if !ok {
 		j.status("404 Message Not Found")
 		return
 	}
-	j.left, j.next, j.batched = 1, seq, r.Batch > 0
+	j.left, j.next, j.batched = 1, seq, r.Batch != 0
 	if j.batched {
 		j.left = r.Batch
 		if r.NextFor != "" {
@@ -97,14 +100,18 @@ func (j *directJob) startMulti() {
 	st := store.State()
 	upTo := r.UpToSeq
 	if r.UpToTime != nil {
-		at := store.FirstAtOrAfter(r.UpToTime.UnixNano())
+		at := store.FirstAtOrAfter(api.Nanos(*r.UpToTime))
 		if at <= st.First {
 			j.status("404 No Results")
 			return
 		}
 		upTo = at - 1
 	}
-	if upTo == 0 || upTo > st.Last {
+	if upTo > st.Last && j.s.cfg.Storage != api.MemoryStorage {
+		j.status("404 No Results") // file streams have always answered so, memory streams never
+		return
+	}
+	if upTo == 0 {
 		upTo = st.Last
 	}
 	seqs, ok := store.LastPerSubject(msgs.NewFilter(r.MultiLast...), upTo, api.MultiLastMax)
@@ -112,12 +119,12 @@ func (j *directJob) startMulti() {
 		j.status("413 Too Many Results")
 		return
 	}
-	for len(seqs) > 0 && seqs[0] < r.Seq {
-		seqs = seqs[1:]
-	}
 	if len(seqs) == 0 {
 		j.status("404 No Results")
 		return
+	}
+	for len(seqs) > 0 && seqs[0] < r.Seq {
+		seqs = seqs[1:]
 	}
 	j.seqs, j.upTo, j.batched = seqs, upTo, true
 	j.left = len(seqs)
@@ -170,7 +177,7 @@ func (j *directJob) took(m msgs.Msg, ok bool) {
 		j.seqs = j.seqs[1:]
 	}
 	j.left--
-	if j.pending > 0 {
+	if j.pending > 0 && (!j.req.NoHeaders || j.upTo > 0) { // who wants no headers is not counted down
 		j.pending--
 	}
 	if !ok {

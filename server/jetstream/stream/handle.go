@@ -12,6 +12,9 @@ type Handle struct{ h *hosted }
 // Name is the consumer's name.
 func (h Handle) Name() string { return h.h.name }
 
+// Config is the consumer's configuration as it is kept.
+func (h Handle) Config() *api.ConsumerConfig { return h.h.c.Config() }
+
 // Consumer finds a consumer.
 func (s *Stream) Consumer(name string) (Handle, bool) {
 	h := s.consumers.byName[name]

@@ -27,11 +27,12 @@ const stateVersion = 1
 func Open(env *Env, spec Spec, done func(*Stream, error)) {
 	s := &Stream{
 		env: env, spec: spec, cfg: spec.Config, name: spec.Config.Name,
-		strand:    env.Clock.NewStrand(fmt.Sprintf("stream %s %s", spec.Account.Name, spec.Config.Name)),
-		consumers: newConsumers(), waiting: make(map[string][]func()),
-		keep: retention{needs: make(map[uint64]uint32)},
-		subs: make(map[string]*account.Subscription), ctl: make(map[string]*account.Subscription),
+		strand:  env.Clock.NewStrand(fmt.Sprintf("stream %s %s", spec.Account.Name, spec.Config.Name)),
+		waiting: make(map[string][]func()),
+		keep:    retention{needs: make(map[uint64]uint32)},
+		subs:    make(map[string]*account.Subscription), ctl: make(map[string]*account.Subscription),
 	}
+	s.consumers.init()
 	s.opened = func(err error) { done(s, err) }
 	s.wake = s.strand.NewTimer(s.deadline)
 	if s.cfg.Storage == api.MemoryStorage {
@@ -270,7 +271,7 @@ func (s *Stream) lead() {
 	s.ingest = s.env.Broker.NewSink(s.strand, broker.SinkOptions{
 		Name: s.strand.Name(), Credit: s.env.Limits.BufferedBytes, CreditMsgs: s.env.Limits.BufferedMsgs, Full: s.overflow,
 	}, s.take)
-	s.control = s.env.Broker.NewSink(s.strand, broker.SinkOptions{Name: s.strand.Name()}, s.takeControl)
+	s.control = s.env.Broker.NewSink(s.strand, broker.SinkOptions{Name: s.strand.Name(), Wants: s.wantsControl}, s.takeControl)
 	s.serve()
 	for _, h := range s.consumers.all() {
 		h.c.Recovered()

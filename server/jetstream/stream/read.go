@@ -11,7 +11,7 @@ import (
 func (s *Stream) pick(r *api.JSApiMsgGetRequest) (seq uint64, ok bool) {
 	from := r.Seq
 	if r.StartTime != nil {
-		from = s.store.FirstAtOrAfter(r.StartTime.UnixNano())
+		from = s.store.FirstAtOrAfter(api.Nanos(*r.StartTime))
 	}
 	switch {
 	case r.LastFor != "":
