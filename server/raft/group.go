@@ -80,7 +80,7 @@ func (g *Group) attach() error {
 	if g.opts.Fresh {
 		handle, err := log.Create(id, g.strand, g.opts.Seal, logOwner{g})
 		g.log = handle
-		return err
+		return fenced(err)
 	}
 	handle, found, err := log.Attach(id, g.strand, g.opts.Seal, logOwner{g})
 	if errors.Is(err, wal.ErrDetached) {
@@ -88,10 +88,18 @@ func (g *Group) attach() error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return fenced(err)
 	}
 	g.take(handle, found)
 	return nil
+}
+
+// fenced adds our sentinel to what the log says when it is fenced.
+func fenced(err error) error {
+	if errors.Is(err, wal.ErrFenced) {
+		return fmt.Errorf("%w: %w", ErrFenced, err)
+	}
+	return err
 }
 
 // take goes on from what the log has.
@@ -120,7 +128,7 @@ func (g *Group) find() {
 		case g.state == ended:
 			g.letGo()
 		case err != nil:
-			g.fail(fmt.Errorf("open group %q: %w", g.opts.Name, err))
+			g.fail(fmt.Errorf("open group %q: %w", g.opts.Name, fenced(err)))
 		default:
 			g.take(handle, found)
 			g.state = starting

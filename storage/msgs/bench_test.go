@@ -119,6 +119,42 @@ func BenchmarkLoad(b *testing.B) {
 	})
 }
 
+// BenchmarkQueue stores a message and removes it, as a work queue does.
+func BenchmarkQueue(b *testing.B) {
+	for _, file := range []bool{false, true} {
+		b.Run(fmt.Sprintf("file=%t", file), func(b *testing.B) {
+			r := benchStore(b, file)
+			data, subject := make([]byte, 128), []byte("work")
+			b.ReportAllocs()
+			cpu := cpuTime(b)
+			r.do(func() {
+				for b.Loop() {
+					seq, err := r.store.Append(0, 1, subject, nil, data, TTL{})
+					if err != nil || !r.store.Remove(seq, false, ByAck) {
+						b.Fatal(seq, err)
+					}
+				}
+			})
+			b.ReportMetric(float64(cpuTime(b)-cpu)/float64(b.N), "cpu-ns/op")
+		})
+	}
+}
+
+func BenchmarkPurge(b *testing.B) {
+	list := benchSubjects(100_000)
+	for b.Loop() {
+		b.StopTimer()
+		st := NewMemory(clock.NewReal().NewStrand("stream"), Options{})
+		for i := range 1_000_000 {
+			_, _ = st.Append(0, int64(i), list[i%len(list)], nil, nil, TTL{})
+		}
+		told := 0
+		st.OnRemove(func(uint64, string, int, Why, bool) { told++ })
+		b.StartTimer()
+		st.Purge(nil, 0, 0)
+	}
+}
+
 // BenchmarkHeap tells what a message and a subject cost in memory.
 func BenchmarkHeap(b *testing.B) {
 	for _, c := range []struct{ messages, subjects int }{{2_000_000, 1}, {2_000_000, 100_000}, {1_000_000, 1_000_000}, {2_000_000, 1_000_000}} {

@@ -191,6 +191,9 @@ func (d *disk) syncDirty() {
 			} else if failed == nil {
 				failed = err
 			}
+			if f.sealed {
+				f.rest() // an open file has buffers
+			}
 			if waiting--; waiting == 0 {
 				d.synced(failed)
 			}

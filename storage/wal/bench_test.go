@@ -144,3 +144,53 @@ func benchmarkAppend(b *testing.B, disk string, groups, size int) {
 	require.NoError(b, <-closed)
 	require.NoError(b, real.Close())
 }
+
+// BenchmarkRecover opens a log of 64 MiB, of one group or of 1000, and takes the entries.
+func BenchmarkRecover(b *testing.B) {
+	for _, groups := range []int{1, 1000} {
+		b.Run(fmt.Sprintf("groups=%d", groups), func(b *testing.B) {
+			fs, err := storage.OpenReal(b.TempDir())
+			require.NoError(b, err)
+			c := clock.NewReal()
+			open := func() *wal.Log {
+				logs := make(chan *wal.Log, 1)
+				wal.Open(fs, c.NewStrand("log"), wal.Config{Dir: "log", Identity: "bench"}, func(l *wal.Log, _ *wal.Report, err error) {
+					if err != nil {
+						b.Error(err)
+					}
+					logs <- l
+				})
+				return <-logs
+			}
+			shut := func(log *wal.Log) {
+				closed := make(chan error, 1)
+				log.Close(func(err error) { closed <- err })
+				require.NoError(b, <-closed)
+			}
+			log := open()
+			const entries = 400_000
+			for i := range groups {
+				p := &pusher{strand: c.NewStrand("group"), body: make([]byte, 128), batch: 100, left: entries / groups,
+					window: 10000, ended: make(chan struct{})}
+				p.g, _, err = log.Attach(wal.ID{Group: uint64(i + 1)}, p.strand, nil, p)
+				require.NoError(b, err)
+				p.strand.Post(p.push)
+				<-p.ended
+			}
+			shut(log)
+			b.ReportAllocs()
+			for b.Loop() {
+				log := open()
+				found := 0
+				for _, id := range log.Unattached() {
+					_, f, err := log.Attach(id, c.NewStrand("group"), nil, &pusher{})
+					require.NoError(b, err)
+					found += len(f.Entries)
+				}
+				require.Equal(b, entries/groups*groups, found)
+				shut(log)
+			}
+			require.NoError(b, fs.Close())
+		})
+	}
+}

@@ -130,6 +130,9 @@ func (f *found) prune(st *groupState) {
 	})
 }
 
+// entriesAhead bounds the entries for which space is made before they are seen.
+const entriesAhead = 1 << 20
+
 // open decrypts and puts together what was found.
 func (f *found) open(id ID, seal Sealer) *Found {
 	out := &Found{Hard: f.hard, Damage: f.damage}
@@ -137,6 +140,11 @@ func (f *found) open(id ID, seal Sealer) *Found {
 		out.Damage = cmp.Or(out.Damage, err)
 		return out
 	}
+	count := uint64(0)
+	for _, r := range f.runs {
+		count += r.last - r.first + 1
+	}
+	out.Entries = make([]Entry, 0, min(count, entriesAhead))
 	for _, r := range f.runs {
 		if r.first > out.StateIndex+uint64(len(out.Entries))+1 {
 			break // a gap, of which damage tells

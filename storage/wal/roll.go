@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/lockstepmq/lockstep/storage"
@@ -79,7 +80,9 @@ func (l *Log) startRoll() {
 	}
 	into := newRepeat(l.id, &segment{number: h.segment}, &h)
 	if len(l.flying) == 0 { // otherwise the groups know of chunks that come behind
-		if groups := l.sortedGroups(); int64(len(groups)*censusLen) <= l.cfg.SegmentBytes/4 {
+		groups := l.sortedGroups()
+		damaged := l.unknown || slices.ContainsFunc(groups, func(st *groupState) bool { return st.damage != nil })
+		if damaged || int64(len(groups)*censusLen) <= l.cfg.SegmentBytes/4 {
 			into.census(groups, l.unknown)
 		}
 	}

@@ -183,9 +183,6 @@ func (r *recovery) judge() {
 			}
 		}
 		r.findGaps(st)
-		if st.damage != nil {
-			st.nth++ // so that the next recovery sees the gap, whatever is logged meanwhile
-		}
 		f := st.found
 		f.attempt = st.attemptMax
 		f.state, f.runs, f.hard, f.damage = st.done, slices.Clone(st.runs), st.hard, st.damage

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+
+	"github.com/lockstepmq/lockstep/server/jetstream/api"
 )
 
 // snapshotVersion is the first byte of a snapshot.
