@@ -13,6 +13,9 @@ var (
 	processFamilies = []string{"crash", "power-loss", "pause", "suspend", "stop", "lame-duck", "wall-jump", "drift", "stuck-clock", "reload", "client-crash"}
 )
 
+// streamFamilies are those that JetStream is most in danger from.
+var streamFamilies = []string{"reset", "half-open", "clog", "crash", "power-loss", "pause", "stop", "wall-jump", "drift", "stuck-clock"}
+
 // families are all kinds of faults of network and process. Rates are per second of
 // virtual time and range over all clients.
 var families = []family{
@@ -84,6 +87,9 @@ func (w *World) heal() {
 	profile.Bandwidth = 0
 	w.net.SetProfile(profile)
 	w.resume()
+	if w.js != nil {
+		w.js.heal()
+	}
 	if w.process != nil && w.process.ending {
 		w.endProcess(false)
 	}
@@ -100,10 +106,25 @@ func (w *World) resume() {
 	}
 }
 
+// clientHosts are the machines of all clients.
+func (w *World) clientHosts() []string {
+	var names []string
+	for _, c := range w.clients {
+		names = append(names, c.name)
+	}
+	if w.js != nil {
+		for _, c := range w.js.clients {
+			names = append(names, c.name)
+		}
+	}
+	return names
+}
+
 // someLink draws a direction between a client and the server.
 func (w *World) someLink(purpose string) (from, to string) {
 	rnd := w.sim.Rand("faults/" + purpose)
-	from, to = w.clients[rnd.IntN(len(w.clients))].name, serverHost
+	names := w.clientHosts()
+	from, to = names[rnd.IntN(len(names))], serverHost
 	if rnd.IntN(2) == 0 {
 		from, to = to, from
 	}
@@ -158,9 +179,9 @@ func (w *World) strikeSlowReader() {
 func (w *World) strikePartition() {
 	rnd := w.sim.Rand("faults/partition")
 	var some []string
-	for _, c := range w.clients {
+	for _, name := range w.clientHosts() {
 		if rnd.IntN(2) == 0 {
-			some = append(some, c.name)
+			some = append(some, name)
 		}
 	}
 	there := []string{serverHost}
@@ -254,7 +275,13 @@ func (w *World) strikeWallJump() {
 		d = -d
 	}
 	w.count("wall-jump")
+	if w.js != nil {
+		w.js.sampleWall()
+	}
 	w.sim.Clock(serverHost).Jump(d)
+	if w.js != nil {
+		w.js.sampleWall()
+	}
 }
 
 func (w *World) strikeDrift() {

@@ -24,6 +24,7 @@ const (
 	Disk    Profile = "disk"
 	Swarm   Profile = "swarm"
 	Plans   Profile = "plans"
+	Streams Profile = "streams"
 )
 
 // ProfileInfo describes a profile.
@@ -42,6 +43,7 @@ func Profiles() []ProfileInfo {
 		{Disk, "a journal over a disk that loses power, tears, fails and rots", nil},
 		{Swarm, "each seed switches a random subset of everything on", append(slices.Clone(networkFamilies), processFamilies...)},
 		{Plans, "each seed follows a scripted plan, as one in ten of swarm does", nil},
+		{Streams, "JetStream above all, over a disk that fails and machines that die", streamFamilies},
 	}
 }
 
@@ -96,6 +98,7 @@ type Plan struct {
 	nkey    nkeys.KeyPair
 	Rates   []Rate // of the families that are on
 	Journal *JournalPlan
+	JS      *JSPlan // nil: the run has no JetStream
 }
 
 // Rate is how often a family of faults strikes.
@@ -125,7 +128,7 @@ func NewPlan(seed uint64, profile Profile, rnd *rand.Rand) Plan {
 	if rnd.IntN(4) == 0 {
 		p.TaskCost = logTime(rnd, time.Microsecond, 200*time.Microsecond)
 	}
-	if profile == Disk { // the clients are there for company
+	if profile == Disk || profile == Streams { // the clients are there for company
 		p.Clients, p.Think, p.Burst = 3, p.Think*4, min(p.Burst, 3)
 	}
 	p.drawFaults(rnd)
@@ -134,6 +137,7 @@ func NewPlan(seed uint64, profile Profile, rnd *rand.Rand) Plan {
 	}
 	p.drawEntry(rnd)
 	p.drawScript(rnd)
+	p.drawJS(rnd)
 	return p
 }
 
@@ -159,7 +163,7 @@ func (p *Plan) drawFaults(rnd *rand.Rand) {
 	}
 	for _, f := range families {
 		on, rate := rnd.IntN(2) == 0, math.Exp(math.Log(f.min)+rnd.Float64()*math.Log(f.max/f.min))
-		if on && slices.Contains(mine, f.name) && !(quiet && p.Profile == Swarm) {
+		if on && slices.Contains(mine, f.name) && !(quiet && (p.Profile == Swarm || p.Profile == Streams)) {
 			p.Rates = append(p.Rates, Rate{f.name, rate})
 		}
 	}

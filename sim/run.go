@@ -129,6 +129,7 @@ func (w *World) phases(until time.Duration) {
 		w.violate(core.CrashFree, "%v", err)
 		return
 	}
+	w.awaitJS(advance)
 	w.markClean()
 	w.setUp(advance)
 	w.note(clock.LevelFault, "chaos begins")
@@ -137,12 +138,14 @@ func (w *World) phases(until time.Duration) {
 	for left := w.plan.Chaos; left > 0; left -= boundStep {
 		advance(boundStep)
 		w.watchBounds()
+		w.watchJS()
 	}
 	w.note(clock.LevelFault, "everything heals")
 	w.heal()
 	w.settle(advance)
 	w.audit()
 	w.stopJournal(advance)
+	w.finishJS(advance)
 	w.leave(advance)
 }
 
@@ -165,6 +168,7 @@ func (w *World) setUp(advance func(time.Duration)) {
 	}
 	w.startGarbage()
 	w.startJournal()
+	w.startJS()
 }
 
 // settle waits until every client is connected and answered, lets each publish a
@@ -207,6 +211,13 @@ func (w *World) connected() int {
 	for _, c := range w.clients {
 		if c.state == clientReady {
 			n++
+		}
+	}
+	if w.js != nil {
+		for _, c := range w.js.clients {
+			if c.state == clientReady {
+				n++
+			}
 		}
 	}
 	return n
@@ -253,6 +264,11 @@ func (w *World) leave(advance func(time.Duration)) {
 			c.conn.Close(nil)
 		}
 	}
+	if w.js != nil {
+		for _, c := range w.js.clients {
+			c.stop()
+		}
+	}
 	advance(drainMax)
 	w.checkClean()
 }
@@ -262,6 +278,10 @@ func (w *World) verdict(r *Result) {
 	r.Violations = append(r.Violations, w.found...)
 	verdict := core.Check(&w.rec.h)
 	r.Violations = append(r.Violations, verdict.Violations...)
+	streams := w.judgeJS()
+	r.Violations = append(r.Violations, streams.Violations...)
+	verdict.Registers += streams.Registers
+	verdict.Inconclusive += streams.Inconclusive
 	r.Operations["registers"], r.Operations["inconclusive"] = verdict.Registers, verdict.Inconclusive
 	if verdict.Inconclusive*100 > verdict.Registers && verdict.Inconclusive > 1 {
 		r.Vacuous = append(r.Vacuous, fmt.Sprintf("%d of %d searches ran out of time", verdict.Inconclusive, verdict.Registers))

@@ -29,6 +29,7 @@ func (w *World) summarize(r *Result) {
 		r.Operations["used: "+name] = n
 	}
 	w.summarizeJournal(r)
+	w.summarizeJS(r)
 	r.Vacuous = w.floors(r)
 }
 
@@ -48,6 +49,23 @@ func (w *World) summarizeJournal(r *Result) {
 	}
 }
 
+func (w *World) summarizeJS(r *Result) {
+	j := w.js
+	if j == nil {
+		return
+	}
+	for name, n := range j.ops { //lockstep:ordered a map becomes a map
+		r.Operations[name] = n
+	}
+	for _, l := range j.plan.Loads {
+		r.Operations["used: JetStream "+l]++
+	}
+	r.Operations["js_lives"] = j.lives
+	for _, c := range j.disk.Counts() {
+		r.Faults["store: "+c.Fault.String()] = int(c.Count)
+	}
+}
+
 // floors tells what a run did too little of to prove anything.
 func (w *World) floors(r *Result) []string {
 	var missed []string
@@ -60,8 +78,12 @@ func (w *World) floors(r *Result) []string {
 		floor("journal appends", w.journal.appends, 20)
 		floor("journal acknowledgements", w.journal.acks, 5)
 	}
+	if w.js != nil {
+		floor("JetStream publishes", w.js.ops["js_publishes"], 20)
+		floor("JetStream acks", w.js.ops["js_acks"], 5)
+	}
 	least := 50
-	if w.plan.Profile == Disk { // the journal is what counts there
+	if w.plan.Profile == Disk || w.plan.Profile == Streams { // the journal is what counts there
 		least = 10
 	}
 	floor("publishes", r.Operations["publishes"], least)

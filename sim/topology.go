@@ -106,6 +106,7 @@ func configText(w *core.World, p *Plan) string {
 	fmt.Fprintf(&b, "max_payload: %d\nmax_pending: %d\n", p.MaxPayload, p.MaxPending)
 	fmt.Fprintf(&b, "ping_interval: \"%dms\"\nwrite_deadline: \"%dms\"\n", p.PingInterval.Milliseconds(), p.WriteDeadline.Milliseconds())
 	fmt.Fprintf(&b, "lame_duck_duration: \"30s\"\nlame_duck_grace_period: \"2s\"\n")
+	b.WriteString(p.jsText())
 	if p.Proxy {
 		b.WriteString("proxy_protocol: true\n")
 	}
@@ -119,6 +120,7 @@ func configText(w *core.World, p *Plan) string {
 	}
 	fmt.Fprintf(&b, "no_auth_user: %q\n", anyUser)
 	b.WriteString("accounts {\n")
+	b.WriteString(p.jsAccountText())
 	for i := range w.Accounts {
 		writeAccount(&b, w, p, &w.Accounts[i])
 	}

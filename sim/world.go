@@ -42,6 +42,7 @@ type World struct {
 	clients []*Client
 	garbage []*garbageClient
 	journal *journalLoad
+	js      *jsWorld // nil: the server has no JetStream
 
 	process  *process // nil while the server is down
 	epochs   map[string]int
@@ -62,6 +63,8 @@ type process struct {
 	server *server.Server
 	clock  *clock.SimClock
 	ending bool // a stop or lame duck is under way
+	// diskFaults are those of JetStream's disk before it started.
+	diskFaults uint64
 }
 
 // NewWorld makes the world of a plan. The server does not run yet.
@@ -78,6 +81,10 @@ func NewWorld(p Plan) *World {
 		w.rec.h.World = newTokenTopology()
 	}
 	w.rec.h.World.Drops = p.NoStall
+	if p.JS != nil {
+		w.js = newJSWorld(w)
+		w.js.disk.Hook = w.js.mayCrash
+	}
 	return w
 }
 
@@ -107,16 +114,23 @@ func (w *World) StartServer() error {
 	c.SetTaskCost(w.plan.TaskCost)
 	log := logging.NewSwitch()
 	log.Set(w.logger)
-	s, err := server.NewInWorld(o, server.World{Clock: c, Network: w.net.Host(serverHost), Log: log})
-	if err != nil {
-		return fmt.Errorf("server: %w", err)
+	world := server.World{Clock: c, Network: w.net.Host(serverHost), Log: log}
+	if w.js != nil {
+		world.Store = w.js.store()
 	}
-	if err := s.Listen(); err != nil {
+	s, err := server.NewInWorld(o, world)
+	if err != nil {
 		return fmt.Errorf("server: %w", err)
 	}
 	w.epoch++
 	w.epochs[s.Broker().Identity().ServerID] = w.epoch
 	w.process = &process{server: s, clock: c}
+	if w.js != nil {
+		w.process.diskFaults = w.js.diskFaults()
+		w.js.start(w.process)
+	} else if err := s.Listen(); err != nil {
+		return fmt.Errorf("server: %w", err)
+	}
 	if w.epoch > 1 {
 		w.restarts++
 	}
@@ -124,13 +138,33 @@ func (w *World) StartServer() error {
 	return nil
 }
 
-// endProcess ends the server's life at once.
+// endProcess ends the server's life at once, and its disk's process.
 func (w *World) endProcess(power bool) {
 	p := w.process
 	if p == nil {
 		return
 	}
+	w.killProcess(power)
+	if w.js == nil || !w.js.disk.Mounted() {
+		return
+	}
+	switch {
+	case power:
+		w.js.disk.PowerLoss()
+	case p.ending:
+		w.js.disk.Unmount()
+	default:
+		w.js.disk.Crash()
+	}
+}
+
+// killProcess ends the server's life, all but its disk.
+func (w *World) killProcess(power bool) {
+	p := w.process
 	w.process = nil
+	if w.js != nil {
+		w.js.hist.Deaths[w.epoch] = w.sim.Now()
+	}
 	if power {
 		w.net.PowerLoss(serverHost)
 	} else {

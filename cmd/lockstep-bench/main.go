@@ -1,7 +1,7 @@
 // Command lockstep-bench runs this server and another one side by side: the same
-// `nats bench` against both in turn, and the memory of idle connections and of
-// subscriptions. It prints ratios, since only those carry from one machine to the
-// next.
+// `nats bench` against both in turn, the memory of idle connections, subscriptions,
+// stored messages and consumers, and restarts. It prints ratios, since only those
+// carry from one machine to the next.
 package main
 
 import (
@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 
 	"github.com/fatih/color"
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -23,8 +24,17 @@ type settings struct {
 	runs                int
 	scale               float64
 	conns, subs         int
+	only                string
+	subjects, consumers int
+	restart, object     int
+	dir                 string // of the stores
 	out                 io.Writer
+
+	pick *regexp.Regexp
 }
+
+// picks tells whether the command line asks for a measurement.
+func (s *settings) picks(name string) bool { return s.pick.MatchString(name) }
 
 func main() {
 	s := settings{out: os.Stdout}
@@ -47,6 +57,12 @@ func main() {
 	f.Float64Var(&s.scale, "scale", 1, "multiplies the number of messages of each scenario")
 	f.IntVar(&s.conns, "conns", 10000, "idle connections for the memory of one")
 	f.IntVar(&s.subs, "subs", 1000000, "subscriptions for the memory of one")
+	f.StringVar(&s.only, "only", "", "a regular expression: measure only what it matches")
+	f.IntVar(&s.subjects, "subjects", 1000000, "subjects for the memory of one, and as many messages")
+	f.IntVar(&s.consumers, "consumers", 100000, "durable consumers of one stream")
+	f.IntVar(&s.restart, "restart", 10000000, "messages in the store that is restarted")
+	f.IntVar(&s.object, "object", 100<<20, "bytes of an object")
+	f.StringVar(&s.dir, "dir", "", "where the servers' stores are made and removed (default: a temporary directory)")
 	if err := cmd.MarkFlagRequired("against"); err != nil {
 		panic(err)
 	}
@@ -78,6 +94,15 @@ func (s *settings) run() error {
 	if err != nil {
 		return fmt.Errorf("the nats CLI is not at %q: install it with `go install github.com/nats-io/natscli/nats@latest`, or say --nats PATH", s.nats)
 	}
+	if s.pick, err = regexp.Compile(s.only); err != nil {
+		return fmt.Errorf("--only: %w", err)
+	}
+	if s.dir == "" {
+		if s.dir, err = os.MkdirTemp("", "lockstep-bench"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(s.dir)
+	}
 	var pair [2]*process
 	for i, path := range []string{s.ours, s.against} {
 		if pair[i], err = start(path); err != nil {
@@ -87,16 +112,22 @@ func (s *settings) run() error {
 	}
 	t := newTable(s.out, "load", "", filepath.Base(s.ours), filepath.Base(s.against), "ratio", "target")
 	for _, sc := range scenarios {
+		if !s.picks(sc.name) {
+			continue
+		}
 		sc.msgs = int(float64(sc.msgs) * s.scale)
 		if err := s.load(t, nats, pair, sc); err != nil {
 			return err
 		}
 	}
-	if err := s.memory(t, pair); err != nil {
-		return err
+	if s.picks("idle connections and subscriptions") {
+		if err := s.memory(t, pair); err != nil {
+			return err
+		}
 	}
-	t.Render()
-	return nil
+	err = s.jetstream(t, nats, pair)
+	t.Render() // what there is
+	return err
 }
 
 func newTable(out io.Writer, header ...any) table.Writer {
@@ -127,16 +158,30 @@ func (s *settings) load(t table.Writer, nats string, pair [2]*process, sc scenar
 	a, b := median(rate[0]), median(rate[1])
 	t.AppendRow(table.Row{sc.name, "messages/s", fmt.Sprintf("%.0f", a), fmt.Sprintf("%.0f", b), fmt.Sprintf("%.2f", a/b), ""})
 	a, b = median(cpu[0]), median(cpu[1])
-	t.AppendRow(table.Row{"", "server CPU ns/message", fmt.Sprintf("%.0f", a), fmt.Sprintf("%.0f", b), fmt.Sprintf("%.2f", a/b), verdict(a/b, sc.target)})
+	t.AppendRow(table.Row{"", "server CPU ns/message", fmt.Sprintf("%.0f", a), fmt.Sprintf("%.0f", b), fmt.Sprintf("%.2f", a/b), atMost(a/b, sc.target)})
 	return nil
 }
 
-func verdict(ratio, target float64) string {
-	if ratio <= target {
-		return text.FgGreen.Sprintf("met (%.2f)", target)
+// atMost and atLeast judge a ratio; a target of 0 is none.
+func atMost(ratio, target float64) string { return judge(ratio <= target, target) }
+
+func atLeast(ratio, target float64) string { return judge(ratio >= target, target) }
+
+func judge(met bool, target float64) string {
+	if target == 0 {
+		return ""
 	}
-	return text.FgRed.Sprintf("missed (%.2f)", target)
+	return within(met, fmt.Sprintf("%.2f", target))
 }
+
+func within(met bool, target string) string {
+	if met {
+		return text.FgGreen.Sprintf("met (%s)", target)
+	}
+	return missed(target)
+}
+
+func missed(target string) string { return text.FgRed.Sprintf("missed (%s)", target) }
 
 // memory measures what an idle connection and a subscription cost.
 func (s *settings) memory(t table.Writer, pair [2]*process) error {
@@ -154,7 +199,7 @@ func (s *settings) memory(t table.Writer, pair [2]*process) error {
 	fmt.Fprint(os.Stderr, "\r\033[K")
 	row := func(name string, v [2]float64) {
 		r := v[0] / v[1]
-		t.AppendRow(table.Row{name, "bytes of RSS each", fmt.Sprintf("%.0f", v[0]), fmt.Sprintf("%.0f", v[1]), fmt.Sprintf("%.2f", r), verdict(r, 0.6)})
+		t.AppendRow(table.Row{name, "bytes of RSS each", fmt.Sprintf("%.0f", v[0]), fmt.Sprintf("%.0f", v[1]), fmt.Sprintf("%.2f", r), atMost(r, 0.6)})
 	}
 	row(fmt.Sprintf("%d idle connections", s.conns), conn)
 	row(fmt.Sprintf("%d subscriptions", s.subs), sub)

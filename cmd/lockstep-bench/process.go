@@ -24,6 +24,7 @@ type process struct {
 	name string
 	path string
 	addr string
+	conf string // file; "" is none
 	cmd  *exec.Cmd
 }
 
@@ -43,17 +44,44 @@ func (p *process) restart() error {
 	}
 	p.addr = l.Addr().String()
 	l.Close()
+	return p.launch()
+}
+
+// withStore runs the server afresh with JetStream and an empty store in dir; options are
+// further lines of its configuration.
+func (p *process) withStore(dir, options string) error {
+	p.stop()
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	p.conf = filepath.Join(dir, "bench.conf")
+	text := fmt.Sprintf("jetstream {\n  store_dir: %q\n  max_mem: 8GB\n  max_file: 100GB\n  %s\n}\n", filepath.Join(dir, "store"), options)
+	if err := os.WriteFile(p.conf, []byte(text), 0o644); err != nil {
+		return err
+	}
+	return p.restart()
+}
+
+// launch runs the server on the address that it has.
+func (p *process) launch() error {
 	_, port, _ := net.SplitHostPort(p.addr)
-	p.cmd = exec.Command(p.path, "-a", "127.0.0.1", "-p", port)
+	args := []string{"-a", "127.0.0.1", "-p", port}
+	if p.conf != "" {
+		args = append(args, "-c", p.conf)
+	}
+	p.cmd = exec.Command(p.path, args...)
 	if err := p.cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", p.path, err)
 	}
-	for range 200 {
+	for range 60_000 { // a store may take its time
 		if c, err := net.Dial("tcp", p.addr); err == nil {
 			c.Close()
 			return nil
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(5 * time.Millisecond)
 	}
 	return fmt.Errorf("%s does not accept connections on %s", p.path, p.addr)
 }
@@ -123,12 +151,29 @@ func (p *process) bench(nats string, sc scenario) (rate, cpu float64, err error)
 	if err != nil {
 		return 0, 0, err
 	}
+	rate, err = rateOf(out)
+	return rate, (after - before) * 1e9 / float64(sc.msgs), err
+}
+
+// rateOf finds messages a second in what `nats bench` printed: of all clients, or the one.
+func rateOf(out []byte) (float64, error) {
+	if at := bytes.LastIndex(out, []byte("aggregated stats")); at >= 0 {
+		out = out[at:]
+	}
 	m := ratePattern.FindSubmatch(out)
 	if m == nil {
-		return 0, 0, fmt.Errorf("nats bench printed no rate: %s", out)
+		return 0, fmt.Errorf("nats bench printed no rate: %s", out)
 	}
-	rate, err = strconv.ParseFloat(strings.ReplaceAll(string(m[1]), ",", ""), 64)
-	return rate, (after - before) * 1e9 / float64(sc.msgs), err
+	return strconv.ParseFloat(strings.ReplaceAll(string(m[1]), ",", ""), 64)
+}
+
+// cli runs the nats CLI against the server.
+func (p *process) cli(nats string, args ...string) ([]byte, error) {
+	out, err := exec.Command(nats, append([]string{"-s", p.url()}, args...)...).CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("nats %s on %s: %w: %s", strings.Join(args, " "), p.name, err, out)
+	}
+	return out, nil
 }
 
 // idle opens n connections that do nothing and returns the memory of one.

@@ -19,6 +19,10 @@ func (p *publisher) deliverToSink(t *target, m *message) bool {
 		return false
 	}
 	subj := m.seen()
+	if sub.Shadow != nil {
+		subj = p.localSubject(sub, m)
+		sub = sub.Shadow.Origin
+	}
 	if wants := s.sink.options.Wants; wants != nil && !wants(subj) {
 		return false
 	}

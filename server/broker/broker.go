@@ -91,6 +91,7 @@ type Broker struct {
 	buffers     bufferPool
 	batches     batchPool
 	senders     senders
+	sinks       sinks
 	anonymous   string // name and password of the user for clients without credentials
 	ids         atomic.Uint64
 	lame        atomic.Bool

@@ -3,6 +3,7 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -22,6 +23,7 @@ func (b *Broker) Reload(o *config.Options) error {
 	}
 	old := b.options()
 	changed := b.adoptAccounts(o)
+	b.renewSinks()
 	table, err := b.buildTable(o)
 	if err != nil {
 		return err
@@ -55,6 +57,16 @@ func (b *Broker) Settled(done func()) {
 		}
 		step()
 	})
+}
+
+// renewSinks makes what sinks have in exporting accounts fit the imports.
+func (b *Broker) renewSinks() {
+	b.sinks.mu.Lock()
+	all := slices.Clone(b.sinks.all)
+	b.sinks.mu.Unlock()
+	for _, k := range all {
+		k.renewShadows()
+	}
 }
 
 // adoptAccounts gives the living accounts what the new options say of them, and
@@ -253,23 +265,12 @@ func (c *Client) logRemoved(s *account.Subscription) {
 // renewShadows makes the subscriptions in exporting accounts fit the imports. Those
 // of unchanged imports stay, so that nothing is missed.
 func (c *Client) renewShadows() {
-	stays := map[*account.StreamImport]bool{}
-	for _, im := range c.acc.Graph().StreamImports {
-		stays[im] = true
-	}
 	for _, sub := range c.listSubs() {
 		c.out.mu.Lock()
 		old := c.out.shadows[sub]
 		delete(c.out.shadows, sub)
 		c.out.mu.Unlock()
-		var kept, gone []*account.Subscription
-		for _, s := range old {
-			if stays[s.Shadow.Import] {
-				kept = append(kept, s)
-			} else {
-				gone = append(gone, s)
-			}
-		}
+		kept, gone := divide(c.acc, old)
 		removeShadows(gone)
 		c.addShadows(sub, kept)
 	}

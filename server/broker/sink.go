@@ -44,8 +44,11 @@ type Sink struct {
 	bytes, msgs atomic.Int64 // handed over and not drained
 	ended       atomic.Bool  // closed, for publishers that keep a stage of it
 
+	shadowing sync.Mutex // one change of shadows at a time; held across calls of accounts
+
 	mu      sync.Mutex // held across no call out
 	subs    map[*account.Subscription]*account.Account
+	shadows map[*account.Subscription][]*account.Subscription // in exporting accounts
 	sids    int
 	closed  bool
 	waiting []func() // for room
@@ -57,7 +60,9 @@ var _ account.Owner = (*Sink)(nil)
 // calls Release on each; the slice of them is not.
 func (b *Broker) NewSink(s clock.Strand, o SinkOptions, drain func([]*Batch)) *Sink {
 	k := &Sink{b: b, options: o, take: drain, subs: make(map[*account.Subscription]*account.Account)}
+	k.shadows = make(map[*account.Subscription][]*account.Subscription)
 	k.box = clock.NewMailbox(s, 0, nil, k.drain)
+	b.sinks.add(k)
 	return k
 }
 
@@ -87,15 +92,89 @@ func (k *Sink) Subscribe(acc *account.Account, subject, queue string) (*account.
 		k.mu.Unlock()
 		return nil, err
 	}
+	k.addShadows(acc, sub)
 	return sub, nil
+}
+
+// addShadows puts what a subscription reaches through stream imports into the exporting accounts, and
+// takes back what it reaches no more.
+func (k *Sink) addShadows(acc *account.Account, sub *account.Subscription) {
+	k.shadowing.Lock()
+	defer k.shadowing.Unlock()
+	k.mu.Lock()
+	old := k.shadows[sub]
+	k.mu.Unlock()
+	kept, gone := divide(acc, old)
+	removeShadows(gone)
+	all, err := shadow(acc, sub, kept)
+	if err != nil {
+		k.b.log.Errorf("%s - subscription on %q not registered: %v", k, sub.Subject, err)
+	}
+	k.mu.Lock()
+	_, open := k.subs[sub]
+	if delete(k.shadows, sub); open && len(all) > 0 {
+		k.shadows[sub] = all
+	}
+	k.mu.Unlock()
+	if !open {
+		removeShadows(all)
+	}
+}
+
+// renewShadows follows a change of the imports.
+func (k *Sink) renewShadows() {
+	for _, sub := range k.listSubs() {
+		k.mu.Lock()
+		acc := k.subs[sub]
+		k.mu.Unlock()
+		if acc != nil {
+			k.addShadows(acc, sub)
+		}
+	}
+}
+
+// listSubs is a copy of the subscriptions in the order of their making.
+func (k *Sink) listSubs() []*account.Subscription {
+	k.mu.Lock()
+	subs := make([]*account.Subscription, 0, len(k.subs))
+	for sub := range k.subs { //lockstep:ordered sorted below
+		subs = append(subs, sub)
+	}
+	k.mu.Unlock()
+	slices.SortFunc(subs, func(a, b *account.Subscription) int { //lockstep:total sids are unique
+		return cmp.Or(cmp.Compare(len(a.SID), len(b.SID)), cmp.Compare(a.SID, b.SID))
+	})
+	return subs
+}
+
+// sinks are all of a broker that are not closed. Safe from any strand.
+type sinks struct {
+	mu  sync.Mutex // held across no call out
+	all []*Sink
+}
+
+func (l *sinks) add(k *Sink) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all = append(l.all, k)
+}
+
+func (l *sinks) remove(k *Sink) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if i := slices.Index(l.all, k); i >= 0 {
+		l.all = slices.Delete(l.all, i, i+1)
+	}
 }
 
 // Unsubscribe ends a subscription; what publishers have staged already still comes.
 func (k *Sink) Unsubscribe(sub *account.Subscription) {
 	k.mu.Lock()
-	acc := k.subs[sub]
+	acc, shadows := k.subs[sub], k.shadows[sub]
 	delete(k.subs, sub)
+	delete(k.shadows, sub)
 	k.mu.Unlock()
+	removeShadows(shadows)
 	if acc != nil && sub.Close() {
 		acc.Remove(sub)
 	}
@@ -105,17 +184,11 @@ func (k *Sink) Unsubscribe(sub *account.Subscription) {
 func (k *Sink) Close() {
 	k.ended.Store(true)
 	k.b.senders.receiverGone()
+	k.b.sinks.remove(k)
 	k.mu.Lock()
 	k.closed = true
-	subs := make([]*account.Subscription, 0, len(k.subs))
-	for sub := range k.subs { //lockstep:ordered sorted below
-		subs = append(subs, sub)
-	}
 	k.mu.Unlock()
-	slices.SortFunc(subs, func(a, b *account.Subscription) int { //lockstep:total sids are unique
-		return cmp.Or(cmp.Compare(len(a.SID), len(b.SID)), cmp.Compare(a.SID, b.SID))
-	})
-	for _, sub := range subs {
+	for _, sub := range k.listSubs() {
 		k.Unsubscribe(sub)
 	}
 }

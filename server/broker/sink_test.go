@@ -373,3 +373,22 @@ func TestBatchesAreReleasedOnce(t *testing.T) {
 
 // newStrand is a strand of a world of its own.
 func newStrand(name string) clock.Strand { return clock.NewSim(2).Clock("other").NewStrand(name) }
+
+// TestSinkThroughAStreamImport lets a sink listen to what its account imports, as clients of it do.
+func TestSinkThroughAStreamImport(t *testing.T) {
+	s := newScript(t, `accounts {
+		EX {users: [{user: e, password: p}], exports: [{stream: "out.>"}]}
+		IM {users: [{user: i, password: p}], imports: [{stream: {account: EX, subject: "out.>"}, prefix: here}]}
+	}`)
+	im := s.broker.LookupAccount("IM")
+	require.NotNil(t, im)
+	k := s.collect(broker.SinkOptions{})
+	sub := mustSubscribe(t, k.Sink, im, "here.out.a", "")
+	s.login("c", `,"user":"e","pass":"p"`)
+	s.send("c", "PUB out.a 1\r\nx\r\nPUB out.b 1\r\ny\r\n")
+	s.settle()
+	require.Equal(t, []string{"EX here.out.a  [] x"}, k.take(), "the account named is the publisher's")
+	require.True(t, s.broker.Interested(s.broker.LookupAccount("EX"), "out.a", ""), "the exporting account sees the interest")
+	k.Unsubscribe(sub)
+	require.False(t, s.broker.Interested(s.broker.LookupAccount("EX"), "out.a", ""))
+}

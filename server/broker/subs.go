@@ -100,21 +100,9 @@ func (c *Client) mustInsert(acc *account.Account, sub *account.Subscription) {
 // addShadows registers sub with every account whose exported streams it reaches,
 // but for those that shadows are there for already.
 func (c *Client) addShadows(sub *account.Subscription, shadows []*account.Subscription) {
-	known := len(shadows)
-	for _, im := range c.acc.Graph().StreamImports {
-		if slices.ContainsFunc(shadows[:known], func(s *account.Subscription) bool { return s.Shadow.Import == im }) {
-			continue
-		}
-		there, ok := im.ShadowSubject(sub.Subject)
-		if !ok {
-			continue
-		}
-		s := &account.Subscription{
-			Owner: c, Subject: there, Queue: sub.Queue, SID: sub.SID,
-			Shadow: &account.Shadow{Import: im, Origin: sub},
-		}
-		c.mustInsert(im.Account, s)
-		shadows = append(shadows, s)
+	shadows, err := shadow(c.acc, sub, shadows)
+	if err != nil {
+		c.b.log.Errorf("%s - subscription on %q not registered: %v", c, sub.Subject, err)
 	}
 	if len(shadows) == 0 {
 		return
@@ -125,6 +113,44 @@ func (c *Client) addShadows(sub *account.Subscription, shadows []*account.Subscr
 	}
 	c.out.shadows[sub] = shadows
 	c.out.mu.Unlock()
+}
+
+// shadow puts what sub, of acc, reaches through stream imports into the exporting accounts, but for
+// the imports that known has shadows of; it gives all of them.
+func shadow(acc *account.Account, sub *account.Subscription, known []*account.Subscription) (all []*account.Subscription, err error) {
+	all = known
+	for _, im := range acc.Graph().StreamImports {
+		if slices.ContainsFunc(known, func(s *account.Subscription) bool { return s.Shadow.Import == im }) {
+			continue
+		}
+		there, ok := im.ShadowSubject(sub.Subject)
+		if !ok {
+			continue
+		}
+		s := &account.Subscription{
+			Owner: sub.Owner, Subject: there, Queue: sub.Queue, SID: sub.SID,
+			Shadow: &account.Shadow{Import: im, Origin: sub},
+		}
+		if e := im.Account.Insert(s); e != nil {
+			err = e
+			continue
+		}
+		all = append(all, s)
+	}
+	return all, err
+}
+
+// divide tells which shadows belong to imports that acc still has.
+func divide(acc *account.Account, shadows []*account.Subscription) (kept, gone []*account.Subscription) {
+	imports := acc.Graph().StreamImports
+	for _, s := range shadows {
+		if slices.Contains(imports, s.Shadow.Import) {
+			kept = append(kept, s)
+		} else {
+			gone = append(gone, s)
+		}
+	}
+	return kept, gone
 }
 
 // unsubscribe carries out UNSUB. A maximum counts from SUB; one that is already

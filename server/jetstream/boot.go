@@ -78,9 +78,15 @@ func (m *Manager) makeDirs(identity string) {
 	})
 }
 
+// reserveBytes is how much the log grows at one time.
+const reserveBytes = 512 << 10
+
 func (m *Manager) recoverLog(identity string) {
 	o := m.cfg.Options()
-	c := wal.Config{Dir: walDir, Identity: identity, SegmentBytes: m.cfg.Sizes.Segment, LogBytesMax: m.cfg.Sizes.Log}
+	c := wal.Config{Dir: walDir, Identity: identity, SegmentBytes: m.cfg.Sizes.Segment, LogBytesMax: m.cfg.Sizes.Log, ReserveBytes: reserveBytes}
+	if m.cfg.Sizes.Segment > 0 {
+		c.ReserveBytes = m.cfg.Sizes.Segment / 8
+	}
 	if !o.FlushBeforeAck() {
 		c.Mode, c.SyncInterval = wal.Interval, o.SyncInterval
 	}

@@ -61,6 +61,7 @@ func (g *Group) run() {
 		g.postRun()
 	}
 	g.maybeCheckpoint()
+	g.tellRoom()
 }
 
 // applyOne gives the machine the next entry, and tells whether it was taken.

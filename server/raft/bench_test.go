@@ -52,6 +52,7 @@ func (m *tally) Failed(err error)    { m.failed = err; close(m.ended) }
 func (m *tally) push() {
 	for m.left > 0 && m.flying < m.window {
 		if err := m.group.Propose(m.payload, nil, m.class); err != nil {
+			m.group.WhenRoom(m.push)
 			return
 		}
 		m.left--

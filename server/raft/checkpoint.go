@@ -75,6 +75,7 @@ func (g *Group) checkpointWritten(err error) {
 		g.machine.Checkpointed(g.checkpoint.state)
 	}
 	g.checkpointEnded(err)
+	g.tellRoom()
 }
 
 // checkpointEnded tells those who wait. After a failure the next is due only when as

@@ -17,7 +17,7 @@ func (g *Group) fail(err error) {
 // end lets go of everything but the log.
 func (g *Group) end() {
 	g.state = ended
-	g.queue = queue{}
+	g.queue, g.waiters = queue{}, nil
 	g.account()
 }
 

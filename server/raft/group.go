@@ -51,7 +51,8 @@ type Group struct {
 	let        func()      // after Stop: to call when the log has let go
 	dropped    func(error) // after Drop
 
-	runTask, submitTask func()
+	waiters                       []func() // for room
+	runTask, submitTask, roomTask func()
 }
 
 // groupState is how far a group's life has come.
@@ -67,7 +68,7 @@ const (
 
 func newGroup(h *Host, o Options) *Group {
 	g := &Group{host: h, opts: o, strand: o.Strand, machine: o.Machine}
-	g.runTask, g.submitTask = g.postedRun, g.submit
+	g.runTask, g.submitTask, g.roomTask = g.postedRun, g.submit, g.tellRoom
 	return g
 }
 
@@ -133,6 +134,7 @@ func (g *Group) find() {
 			g.take(handle, found)
 			g.state = starting
 			g.start()
+			g.tellRoom()
 		}
 	})
 }

@@ -277,5 +277,12 @@ func TestGroupBoundsWhatIsNotApplied(t *testing.T) {
 		}
 	}
 	require.Equal(t, 2, busy)
+	roomy := 0
+	a.strand.Post(func() { a.group.WhenRoom(func() { roomy++ }) })
+	b.strand.Post(func() { b.group.WhenRoom(func() { roomy++ }) })
+	require.True(t, w.until(func() bool { return roomy == 1 }))
+	require.Less(t, w.sim.Now(), time.Minute, "the memory group has room")
+	w.settle()
+	require.Equal(t, 2, roomy)
 	require.ErrorIs(t, a.group.Propose(make([]byte, raft.PayloadMax+1), nil, raft.Prompt), raft.ErrTooLarge)
 }

@@ -12,9 +12,9 @@ import (
 )
 
 var (
-	// ErrBusy: more is proposed and not yet applied than [Config.UnappliedMax] or
-	// [Config.UnappliedTotalMax] allows. It passes by itself.
-	ErrBusy = errors.New("too much is proposed and not yet applied")
+	// ErrBusy: more is proposed and not yet applied, or applied and not yet flushed, than
+	// [Config.UnappliedMax] or [Config.UnappliedTotalMax] allows. It passes by itself.
+	ErrBusy = errors.New("too much is proposed and not yet applied or flushed")
 	// ErrTooLarge: a payload is longer than [PayloadMax].
 	ErrTooLarge = errors.New("entry is too large")
 	// ErrOpen: a group of this ID is open already.
@@ -34,7 +34,7 @@ const PayloadMax = wal.PayloadMax
 type Config struct {
 	// CheckpointBytes of log since a group's last checkpoint begin the next; 0 is 64 MiB.
 	CheckpointBytes int64
-	// UnappliedMax bounds the bytes that a group has proposed and not applied; 0 is 64 MiB.
+	// UnappliedMax bounds the bytes that a group has proposed and not applied or flushed; 0 is 64 MiB.
 	UnappliedMax int64
 	// UnappliedTotalMax bounds the same for all groups together; 0 is 512 MiB.
 	UnappliedTotalMax int64

@@ -9,7 +9,7 @@ import (
 // Propose appends an entry, which the machine gets to apply, with the tag, once it is
 // committed. payload is given away: it is never changed again. Entries are applied in the
 // order of the calls, whatever their classes, and never within this call. An error
-// means that the entry will never be applied: ErrBusy and ErrFull pass by themselves;
+// means that the entry will never be applied: ErrBusy (see WhenRoom) and ErrFull pass by themselves;
 // ErrTooLarge, ErrStopped, ErrFenced and ErrDamaged do not.
 func (g *Group) Propose(payload []byte, tag any, c Class) error {
 	if err := g.refuses(len(payload)); err != nil {
@@ -47,12 +47,51 @@ func (g *Group) refuses(n int) error {
 		return ErrBusy
 	case n > PayloadMax:
 		return fmt.Errorf("group %q: %w: %d bytes, at most %d", g.opts.Name, ErrTooLarge, n, PayloadMax)
-	case g.queue.bytes > 0 && g.queue.bytes+int64(n) > h.cfg.UnappliedMax:
+	case g.backlog() > 0 && g.backlog()+int64(n) > h.cfg.UnappliedMax:
 		return ErrBusy
-	case g.queue.bytes > 0 && h.unapplied.Load()+g.queue.bytes-g.counted+int64(n) > h.cfg.UnappliedTotalMax:
+	case g.backlog() > 0 && h.backlog()+g.queue.bytes-g.counted+int64(n) > h.cfg.UnappliedTotalMax:
 		return ErrBusy
 	}
 	return nil
+}
+
+// backlog is what waits, in bytes: to be applied, or to be flushed, which entries that are applied
+// before may do.
+func (g *Group) backlog() int64 {
+	if g.log == nil {
+		return g.queue.bytes
+	}
+	return max(g.queue.bytes, g.log.Unflushed())
+}
+
+// WhenRoom calls fn once, later, on the strand: when at most half of what [ErrBusy] refuses by is used. After the
+// group's end it is not called.
+func (g *Group) WhenRoom(fn func()) {
+	g.waiters = append(g.waiters, fn)
+	g.strand.Post(g.roomTask)
+}
+
+// tellRoom calls those who wait for room, if there is some.
+func (g *Group) tellRoom() {
+	if len(g.waiters) == 0 || g.state == ended || g.state == finding {
+		return
+	}
+	if b := g.backlog(); b > g.host.cfg.UnappliedMax/2 || b > 0 && g.host.backlog() > g.host.cfg.UnappliedTotalMax/2 {
+		return
+	}
+	waiters := g.waiters
+	g.waiters = nil
+	for _, fn := range waiters {
+		fn()
+	}
+}
+
+// backlog is the same of all groups.
+func (h *Host) backlog() int64 {
+	if h.log == nil {
+		return h.unapplied.Load()
+	}
+	return max(h.unapplied.Load(), h.log.Pending())
 }
 
 // account tells the host what has changed; once a task, since all groups share its counters.
@@ -105,6 +144,7 @@ type logOwner struct{ g *Group }
 func (o logOwner) Flushed(index uint64) {
 	if o.g.state != ended {
 		o.g.flushedTo(index)
+		o.g.tellRoom()
 	}
 }
 

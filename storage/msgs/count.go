@@ -13,7 +13,7 @@ func (s *store) Count(f *Filter, from uint64, lastPerSubject bool) uint64 {
 		case !lastPerSubject:
 			return s.liveFrom(from)
 		case from == s.first:
-			return uint64(s.subs.Len())
+			return uint64(s.subjects())
 		}
 		return s.countAllNewest(from)
 	}
@@ -80,15 +80,12 @@ func (s *store) countUp(c *filterCache, from, to uint64, newest bool) uint64 {
 	return n
 }
 
-// askStep is how many messages can be looked at in the time that the map needs for a subject.
-const askStep = 32
-
 // countWide counts subject by subject, or message by message on the shorter side of from.
 func (s *store) countWide(c *filterCache, from uint64, newest bool) uint64 {
 	s.sample(c)
 	after := s.liveFrom(from)
 	before := s.messages - after
-	asking := uint64(s.subs.Len()) * askStep
+	asking := uint64(s.subs.Len() * s.tuning.ask)
 	switch {
 	case newest && after < asking:
 		return s.countUp(c, from, s.last, true)
@@ -99,7 +96,7 @@ func (s *store) countWide(c *filterCache, from uint64, newest bool) uint64 {
 			}
 			return 0
 		})
-	case after <= before+asking && (after <= asking/askStep || c.many*askStep >= s.subs.Len()):
+	case after <= before+asking && (after <= uint64(s.subs.Len()) || c.many*s.tuning.ask >= s.subs.Len()):
 		return s.countUp(c, from, s.last, false)
 	}
 	n := s.sumMatching(c, func(inf *subjectInfo) uint64 { return uint64(inf.count) })
@@ -129,7 +126,7 @@ func (s *store) sample(c *filterCache) {
 // sumMatching adds up what fn tells of each subject that matches. When many do, and the verdicts on them are known, it
 // is faster to go through all of them by id.
 func (s *store) sumMatching(c *filterCache, fn func(*subjectInfo) uint64) (n uint64) {
-	if c.many*askStep >= s.subs.IDs() {
+	if c.many*s.tuning.ask >= s.subs.IDs() {
 		for id := range uint32(s.subs.IDs()) {
 			if inf := s.info.of(id); inf.count > 0 && s.matches(c, id) {
 				n += fn(inf)
@@ -139,7 +136,9 @@ func (s *store) sumMatching(c *filterCache, fn func(*subjectInfo) uint64) (n uin
 	}
 	c.many = 1
 	s.subs.Match(c.patterns, nil, func(id uint32, _ []byte) bool {
-		n += fn(s.info.of(id))
+		if inf := s.info.of(id); inf.count > 0 {
+			n += fn(inf)
+		}
 		c.many++
 		return true
 	})
@@ -248,7 +247,10 @@ func (s *store) eachMatching(f *Filter, fn func(id uint32, _ []byte) bool) {
 
 // Subjects calls fn for each matching subject, ascending.
 func (s *store) Subjects(f *Filter, start string, fn func(subject string, s SubjectState) bool) {
-	visit := func(id uint32, text []byte) bool { return fn(string(text), s.info.of(id).state()) }
+	visit := func(id uint32, text []byte) bool {
+		inf := s.info.of(id)
+		return inf.count == 0 || fn(string(text), inf.state())
+	}
 	if s.selectsAll(f) {
 		s.subs.Ascend([]byte(start), visit)
 		return

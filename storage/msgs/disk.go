@@ -51,18 +51,23 @@ type disk struct {
 // diskBlock is what a block has beside its index when it is a file. The file is made when there is
 // something to write.
 type diskBlock struct {
-	file   *file
-	codec  codec
-	framed bool
-	first  uint64 // what the file's header says
-	slots  int    // handed to the file, or waiting to be
-	size   uint32 // of their records
-	body   int64  // length of header and body in the file
-	index  int64  // length of the index, if it is there
-	void   bool   // it has an index in its file, which is of no use
-	broken bool   // something of it is damaged: it is left alone
-	scrub  bool   // it holds content that must go, and cannot be overwritten in place
+	file      *file
+	codec     codec
+	framed    bool
+	first     uint64 // what the file's header says
+	slots     int    // handed to the file, or waiting to be
+	size      uint32 // of their records
+	body      int64  // length of header and body in the file
+	index     int64  // length of the index, if it is there
+	void      bool   // it has an index in its file, which is of no use
+	broken    bool   // something of it is damaged: it is left alone
+	missing   []byte // as the last manifest had it
+	missingOf missingKey
+	scrub     bool // it holds content that must go, and cannot be overwritten in place
 }
+
+// missingKey says of how many slots, and how many living ones, something was noted.
+type missingKey struct{ slots, live int }
 
 // newFile makes the file object of a number.
 func (d *disk) newFile(number uint64, suffix string) *file {

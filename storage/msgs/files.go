@@ -32,18 +32,22 @@ func (l *Files) Open() int {
 // use notes that a file is open and used now.
 func (l *Files) use(f *file) {
 	l.mu.Lock()
-	var victim *file
 	if f.place != nil {
 		l.lru.MoveToFront(f.place)
-	} else {
-		f.place = l.lru.PushFront(f)
-		if l.lru.Len() > l.max {
-			victim = l.lru.Back().Value.(*file)
-			l.lru.MoveToFront(victim.place) // ask each once
+		l.mu.Unlock()
+		return
+	}
+	f.place = l.lru.PushFront(f)
+	var victims []*file
+	for range l.lru.Len() - l.max {
+		victim := l.lru.Back().Value.(*file)
+		l.lru.MoveToFront(victim.place) // if it is busy, others are asked the next time
+		if victim != f {
+			victims = append(victims, victim)
 		}
 	}
 	l.mu.Unlock()
-	if victim != nil && victim != f {
+	for _, victim := range victims {
 		victim.strand.PostFrom(f.strand, victim.rest)
 	}
 }

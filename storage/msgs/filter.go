@@ -20,6 +20,7 @@ func (f *Filter) none() bool { return f == nil || len(f.Patterns) == 0 }
 // looked at one by one, and a memo holds the verdict on each subject that was met (wide).
 type filterCache struct {
 	st       *store
+	epoch    uint64             // of its ids
 	literal  []byte             // the only pattern, when it has no wildcard
 	prefix   string             // of the only pattern, when it is this and any tokens
 	patterns *subjects.Patterns // nil: nothing is valid
@@ -61,11 +62,13 @@ type countCache struct {
 type tuning struct {
 	narrow int // subjects up to which a filter is narrow
 	near   int // messages that are looked at one by one before subjects are asked
+	ask    int // messages that can be looked at in the time that the map needs for a subject
 	births int // new subjects that are remembered
 	pages  int // of all memos
+	idle   int // subjects without a message that are kept at least
 }
 
-var defaultTuning = tuning{narrow: 4096, near: 64, births: 1024, pages: 32 << 20 / (memoPage / 4)}
+var defaultTuning = tuning{narrow: 4096, near: 64, ask: 32, births: 1024, pages: 32 << 20 / (memoPage / 4), idle: 64}
 
 // births are the subjects that came into the store lately, for filters to catch up.
 type births struct {
@@ -110,10 +113,11 @@ func (s *store) selectsAll(f *Filter) bool {
 // compiled is the cache of a filter, ready for this store.
 func (s *store) compiled(f *Filter) *filterCache {
 	c := &f.cache
-	if c.st == s {
+	if c.st == s && c.epoch == s.epoch {
 		return c
 	}
-	*c = filterCache{st: s}
+	s.memos.drop(c)
+	*c = filterCache{st: s, epoch: s.epoch}
 	valid := make([]string, 0, len(f.Patterns))
 	for _, p := range f.Patterns {
 		if subject.Valid(p) {

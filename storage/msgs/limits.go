@@ -1,6 +1,10 @@
 package msgs
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/lockstepmq/lockstep/storage/subjects"
+)
 
 // Admit tells whether a message would be refused.
 func (s *store) Admit(subject []byte, header, data int, replaces bool) error {
@@ -150,10 +154,54 @@ func (s *store) purgeSome(f *Filter, n uint64) {
 	}
 }
 
-// removeAll empties the store: first everything is forgotten, then told of.
+// removeAll empties the store: first everything is forgotten, then told of. Nothing has to be unlinked for that.
 func (s *store) removeAll() {
 	if s.messages == 0 {
 		return
 	}
-	s.purgeSome(nil, s.messages)
+	old := *s
+	s.forgetAll()
+	if s.onRemove == nil {
+		return
+	}
+	for _, b := range old.blocks {
+		for i := b.nextLive(0); i < len(b.slots); i = b.nextLive(i + 1) {
+			e := b.entry(i)
+			sl := &b.slots[i]
+			s.onRemove(b.seq(i), old.textOf(b, i, e, sl.id()), s.sizeAt(e), ByPurge, sl.next() == noLink)
+		}
+	}
+}
+
+// forgetAll makes the store empty. The blocks that it had stay as they are.
+func (s *store) forgetAll() {
+	if s.disk != nil {
+		s.disk.forgetAll()
+	}
+	s.subs = subjects.Seeded(s.seed)
+	s.info = infoTable{}
+	s.births = births{kept: s.births.kept}
+	s.epoch++
+	s.farNext, s.farPrev = nil, nil
+	s.expiry = expiry{}
+	s.idle, s.retired = 0, nil
+	s.blocks = []*block{newBlock(s.last + 1)}
+	s.messages, s.bytes, s.first = 0, 0, s.last+1
+	s.change++
+	s.hint = 0
+}
+
+// forgetAll lets go of all files of blocks.
+func (d *disk) forgetAll() {
+	lost := d.lost
+	d.lost = lostSet{}
+	for _, seq := range lost.seqs { // those that nobody can remove any more stay
+		if !d.st.Has(seq) {
+			d.lost.add(seq, 0)
+		}
+	}
+	for _, b := range d.st.blocks {
+		d.abandon(b)
+	}
+	d.subs.fresh, d.inline = nil, 0
 }

@@ -46,7 +46,7 @@ var patternSets = [][]string{
 func newRig(st Store, w world, file bool) *rig {
 	r := &rig{world: w, store: st, model: &model{file: file}, now: 1000}
 	if n := w.sim.Seed() % 4; n > 0 { // rare ways become common
-		st.(*store).tune(tuning{narrow: int(n-1) * 2, near: int(n-1) * 3, births: int(n) * 2, pages: 1})
+		st.(*store).tune(tuning{narrow: int(n-1) * 2, near: int(n-1) * 3, ask: int(n - 1), births: int(n) * 2, pages: 1})
 	}
 	for _, p := range patternSets {
 		r.filters = append(r.filters, NewFilter(p...))

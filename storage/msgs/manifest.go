@@ -368,8 +368,12 @@ func (b *block) manifest() manifestBlock {
 	m := manifestBlock{
 		number: k.file.number, kind: kind, first: b.first, last: b.seq(k.slots - 1), fileFirst: k.first,
 		body: uint64(k.body), index: uint64(k.index), size: uint64(k.size), live: uint64(b.live - b.liveFrom(k.slots)),
-		liveSize: uint64(b.liveSize), missing: b.appendMissing(nil, k.slots),
+		liveSize: uint64(b.liveSize),
 	}
+	if k.missingOf != (missingKey{k.slots, int(m.live)}) { // what lives only becomes less
+		k.missing, k.missingOf = b.appendMissing(nil, k.slots), missingKey{k.slots, int(m.live)}
+	}
+	m.missing = k.missing
 	for i := b.nextLive(k.slots); i < len(b.slots); i = b.nextLive(i + 1) {
 		m.liveSize -= uint64(b.entry(i).length)
 	}

@@ -30,6 +30,9 @@ type Options struct {
 	// Identity is mixed into every checksum, so that files of another store, or of an
 	// earlier one of the same name, never pass for this one's.
 	Identity uint64
+	// Seed is drawn for the table of subjects, so that nobody can choose subjects that collide in it. No answer
+	// depends on it.
+	Seed uint64
 	// Cache bounds the content in memory of all stores that share it; nil is a
 	// cache of the store's own, of 64 MiB.
 	Cache *Cache

@@ -31,14 +31,16 @@ type store struct {
 	last     uint64
 	lastTime int64
 
-	expiry expiry
-	memos  memos
-	hint   int    // in blocks: where the last message was found
-	change uint64 // counts changes
-	tuning tuning
-	over   []uint64 // reused
-	text   []byte   // reused
-	ids    []uint32 // reused
+	expiry  expiry
+	memos   memos
+	hint    int      // in blocks: where the last message was found
+	change  uint64   // counts changes
+	idle    int      // subjects without a message
+	retired []uint32 // those, and some that have one again
+	tuning  tuning
+	over    []uint64 // reused
+	text    []byte   // reused
+	ids     []uint32 // reused
 
 	disk   *disk // nil: in memory
 	closed bool
@@ -53,7 +55,7 @@ func NewMemory(s clock.Strand, o Options) Store {
 func newStore(s clock.Strand, o Options, file bool) *store {
 	st := &store{
 		strand: s, limits: o.Limits, blockBytes: o.blockBytes(file),
-		subs: subjects.New(), first: 1,
+		seed: o.Seed, subs: subjects.Seeded(o.Seed), first: 1,
 	}
 	st.blocks = []*block{newBlock(1)}
 	st.tune(defaultTuning)
@@ -71,7 +73,7 @@ func (s *store) tail() *block { return s.blocks[len(s.blocks)-1] }
 func (s *store) State() State {
 	st := State{
 		Msgs: s.messages, Bytes: s.bytes, First: s.first, Last: s.last, LastTime: s.lastTime,
-		Subjects: s.subs.Len(), Deleted: s.last + 1 - s.first - s.messages,
+		Subjects: s.subjects(), Deleted: s.last + 1 - s.first - s.messages,
 	}
 	if s.messages > 0 {
 		st.FirstTime, _ = s.TimeOf(s.first)
@@ -170,12 +172,15 @@ func (s *store) Append(seq uint64, at int64, subject, header, data []byte, ttl T
 	if id == subjects.None {
 		return 0, ErrSubject
 	}
-	if isNew {
+	switch {
+	case isNew:
 		s.info.ensure(id)
 		s.note(id, subject, s.subs.Len())
 		if s.disk != nil {
 			s.disk.subs.fresh = append(s.disk.subs.fresh, id)
 		}
+	case s.info.of(id).count == 0:
+		s.idle--
 	}
 	at = max(at, s.lastTime)
 	s.store(seq, at, id, subject, header, data, ttl)
@@ -252,7 +257,7 @@ func (s *store) remove(n, i int, seq uint64, why Why, tell bool) {
 		text = s.textOf(b, i, e, id)
 	}
 	if gone {
-		s.subs.RemoveID(id)
+		s.retire(id)
 	}
 	if e.flags&flagDeadline != 0 {
 		s.expiry.stale++
@@ -291,6 +296,26 @@ func (s *store) unlink(seq uint64, sl *slot) bool {
 	}
 	inf.count--
 	return inf.count == 0
+}
+
+// subjects is the number of subjects that have a message.
+func (s *store) subjects() int { return s.subs.Len() - s.idle }
+
+// retire notes that a subject has no message any more. It is likely to have one again soon, so it goes only when
+// many are idle.
+func (s *store) retire(id uint32) {
+	s.idle++
+	s.retired = append(s.retired, id)
+	if len(s.retired) <= s.tuning.idle+s.subs.Len()/4 {
+		return
+	}
+	half := len(s.retired) / 2
+	for _, id := range s.retired[:half] {
+		if s.info.of(id).count == 0 && s.subs.RemoveID(id) {
+			s.idle--
+		}
+	}
+	s.retired = s.retired[:copy(s.retired, s.retired[half:])]
 }
 
 // textOf is the subject of a slot: without a copy when the record is in memory.

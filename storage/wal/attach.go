@@ -141,6 +141,7 @@ func (l *Log) DropUnattached(id ID, s clock.Strand, done func(error)) {
 	c := l.pool.get()
 	c.kind, c.id, c.state, c.out, c.done = kindDrop, id, st, newOutbox(l, s), done
 	c.finish(nil, nil)
+	l.metrics.pending.Add(int64(len(c.buf)))
 	l.in.Put(c)
 }
 

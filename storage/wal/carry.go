@@ -44,6 +44,7 @@ func (c *carrier) carry(h *chunkHeader, at int64, records []byte) {
 	size := len(ch.buf)
 	c.flying += size
 	ch.done = func(error) { c.carried(size) }
+	l.metrics.pending.Add(int64(size))
 	l.gather(ch)
 	l.advance()
 }

@@ -17,8 +17,7 @@ func (l *Log) fence(err error) {
 	l.interval.Stop()
 	l.rest.Stop()
 	lost := append(l.flying, l.gathered...)
-	l.flying, l.gathered = nil, nil
-	l.metrics.pending.Store(0)
+	l.flying, l.gathered, l.gatheredBytes = nil, nil, 0
 	for _, c := range lost {
 		l.refuse(c)
 	}
@@ -103,6 +102,7 @@ func (l *Log) shut(err error) {
 	if err == nil {
 		for _, c := range l.gathered {
 			c.err = fmt.Errorf("log %q: %w", l.cfg.Dir, ErrClosed)
+			l.metrics.pending.Add(-int64(len(c.buf)))
 			l.answer(c)
 		}
 		l.gathered = nil

@@ -170,3 +170,31 @@ func FuzzScan(f *testing.F) {
 		require.Equal(t, max(int64(len(content)), fileHeaderLen), at)
 	})
 }
+
+// FuzzParsers reads any bytes as each structure: what is read, written again, is the same bytes.
+func FuzzParsers(f *testing.F) {
+	h := fileHeader{log: 1, segment: 2, first: 3, joined: 64, previous: 5, oldest: 1}
+	p, _ := h.encode()
+	f.Add(p, uint32(0))
+	f.Add(encodeIdentity(7, "server"), uint32(0))
+	c := &chunk{buf: make([]byte, chunkHeaderLen)}
+	c.add(3, []byte("hello"))
+	c.add(0, nil)
+	f.Add(c.buf[chunkHeaderLen:], uint32(2))
+	f.Add((&member{id: ID{1, 2}, nth: 3, damaged: true}).append(nil), uint32(1))
+	f.Fuzz(func(t *testing.T, p []byte, count uint32) {
+		if h, _, err := parseFileHeader(p); err == nil {
+			q, _ := h.encode()
+			require.Equal(t, p[:fileHeaderLen], q)
+		}
+		if log, identity, err := parseIdentity(p); err == nil {
+			require.Equal(t, p, encodeIdentity(log, identity))
+		}
+		h := chunkHeader{kind: kindEntries, index: 1, count: count, to: count}
+		again := &chunk{buf: make([]byte, chunkHeaderLen)}
+		if h.eachEntry(p, func(e Entry) { again.add(e.Kind, e.Payload) }) == nil {
+			require.Equal(t, p, append([]byte{}, again.buf[chunkHeaderLen:]...)[:len(p)])
+			require.Equal(t, count, again.count)
+		}
+	})
+}

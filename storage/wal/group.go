@@ -28,6 +28,7 @@ type Group struct {
 	ready   []*chunk
 	scratch []byte
 
+	flying  int64  // bytes submitted and not answered
 	flushed uint64 // index
 	cuts    []cut  // truncations that are not answered
 	cutNext uint64
@@ -149,7 +150,7 @@ func (g *Group) Submit() {
 	g.close()
 	for i, c := range g.ready {
 		g.ready[i] = nil
-		g.log.in.PutFrom(g.strand, c)
+		g.hand(c)
 	}
 	g.ready = g.ready[:0]
 }
@@ -159,8 +160,20 @@ func (g *Group) record(c *chunk, done func(error)) {
 	c.done = done
 	g.scratch = c.finish(g.seal, g.scratch)
 	g.Submit()
+	g.hand(c)
+}
+
+// hand gives a chunk to the log.
+func (g *Group) hand(c *chunk) {
+	if c.group != nil {
+		g.flying += int64(len(c.buf))
+	}
+	g.log.metrics.pending.Add(int64(len(c.buf)))
 	g.log.in.PutFrom(g.strand, c)
 }
+
+// Unflushed is the number of bytes that were submitted and are not answered.
+func (g *Group) Unflushed() int64 { return g.flying }
 
 // TruncateSuffix makes the entries from index on invalid; they must be behind First-1. done
 // is called when that is as durable as the mode asks for.
@@ -227,7 +240,7 @@ func (g *Group) Detach(done func()) {
 	c := g.chunk(0, Prompt)
 	c.action, c.group = detach, nil
 	c.done = func(error) { done() }
-	g.log.in.PutFrom(g.strand, c)
+	g.hand(c)
 	g.letGo()
 }
 
@@ -242,6 +255,9 @@ func (g *Group) letGo() {
 
 // answered takes a chunk back from the log. One without a kind is a notice.
 func (g *Group) answered(c *chunk) {
+	if c.kind != 0 {
+		g.flying -= int64(len(c.buf))
+	}
 	switch {
 	case c.done != nil:
 		c.done(c.err)

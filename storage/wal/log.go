@@ -32,6 +32,7 @@ type Log struct {
 	previous uint32 // checksum of the last batch
 	number   uint64 // of the next batch
 	undo     undo
+	tight    uint64 // segment that reserves nothing, because the disk was full
 	live     int64  // bytes that groups need, roughly
 	credit   int64  // bytes of segments that may be carried forward; what groups log earns more
 	oldest   uint64 // segment that is needed, as the log says
@@ -41,9 +42,11 @@ type Log struct {
 	flying   []*chunk // written, not answered
 	spare    []*chunk
 	hurry    bool // gathered holds what asks for a flush
-	state    logState
-	header   [batchHeaderLen]byte
-	closing  func(error)
+	// gatheredBytes is the size of gathered; a batch full of it does not wait.
+	gatheredBytes int
+	state         logState
+	header        [batchHeaderLen]byte
+	closing       func(error)
 
 	committedTask, restedTask func(error)
 

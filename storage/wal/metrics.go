@@ -37,3 +37,6 @@ func (l *Log) Metrics() Metrics {
 		Carried: c.carried.Load(), Rolls: c.rolls.Load(), Trims: c.trims.Load(), Damaged: c.damaged.Load(), Full: l.full.Load(),
 	}
 }
+
+// Pending is the number of bytes that were handed over and wait for their batch.
+func (l *Log) Pending() int64 { return l.metrics.pending.Load() }

@@ -71,6 +71,7 @@ func (l *Log) startTrim() {
 	c.kind, c.class, c.index = kindTrim, Lazy, l.trim.upTo
 	c.finish(nil, nil)
 	c.done = l.trimNoted
+	l.metrics.pending.Add(int64(len(c.buf)))
 	l.gather(c)
 	l.advance()
 }

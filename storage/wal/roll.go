@@ -209,6 +209,7 @@ type undo struct {
 func (l *Log) waitForSpace() {
 	l.state = waiting
 	l.full.Store(true)
+	l.tight = l.head().number + 1
 	l.retry.Reset(retryDelay)
 }
 

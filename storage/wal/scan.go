@@ -1,6 +1,7 @@
 package wal
 
 import (
+	"bytes"
 	"encoding/binary"
 	"slices"
 )
@@ -10,7 +11,8 @@ import (
 // What must be there: everything up to the end that the next segment's header names; in the last
 // segment, everything up to the known-durable offset of any sound batch header. What is bad there
 // is damage. Behind it, the first bad batch ends the log: it was never
-// acknowledged as durable, nor was anything that follows. Where the file's header is damaged, no end
+// acknowledged as durable, nor was anything that follows. It counts as torn unless nothing but zeros
+// follows, which are reserved. Where the file's header is damaged, no end
 // is believed.
 type scan struct {
 	seg      *segment
@@ -64,6 +66,8 @@ func (s *scan) walk() {
 		switch {
 		case err == nil:
 			s.take(h, true)
+		case !s.mustBe(s.pos) && len(bytes.TrimLeft(s.view(s.pos), "\x00")) == 0: // reserved
+			return
 		case !s.mustBe(s.pos):
 			s.torn = &Torn{File: s.name, Offset: s.pos, Bytes: s.limit - s.pos, Err: err}
 			return

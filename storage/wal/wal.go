@@ -112,6 +112,9 @@ type Config struct {
 	// LogBytesMax is the length of all segments above which records of slow groups are
 	// carried forward; 0 is four segments. It is exceeded while that is under way.
 	LogBytesMax int64
+	// ReserveBytes is how much a segment grows at one time in mode Flush, in zeros that batches then
+	// overwrite: a sync takes the system less when the file has not grown. 0 reserves nothing.
+	ReserveBytes int64
 	// BatchBytesMax is the length at which a batch takes no further chunk; 0 is 512 KiB.
 	BatchBytesMax int
 	Mode          Mode
@@ -130,7 +133,7 @@ const (
 )
 
 func (c Config) withDefaults() (Config, error) {
-	if c.SegmentBytes < 0 || c.LogBytesMax < 0 || c.BatchBytesMax < 0 || c.SyncInterval < 0 {
+	if c.SegmentBytes < 0 || c.LogBytesMax < 0 || c.ReserveBytes < 0 || c.BatchBytesMax < 0 || c.SyncInterval < 0 {
 		return c, fmt.Errorf("log %q: a size or interval is negative: %+v", c.Dir, c)
 	}
 	if c.SegmentBytes > 0 && c.SegmentBytes < segmentBytesMin {

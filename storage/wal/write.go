@@ -3,7 +3,6 @@ package wal
 import (
 	"fmt"
 	"hash/crc32"
-	"slices"
 	"time"
 )
 
@@ -15,6 +14,7 @@ func (l *Log) take(chunks []*chunk) {
 			continue
 		}
 		if c.action == detach && len(l.gathered) == 0 && len(l.flying) == 0 {
+			l.metrics.pending.Add(-int64(len(c.buf)))
 			l.detached(c)
 			continue
 		}
@@ -25,12 +25,13 @@ func (l *Log) take(chunks []*chunk) {
 
 func (l *Log) gather(c *chunk) {
 	l.gathered = append(l.gathered, c)
-	l.hurry = l.hurry || c.class == Prompt
-	l.metrics.pending.Add(int64(len(c.buf)))
+	l.gatheredBytes += len(c.buf)
+	l.hurry = l.hurry || c.class == Prompt || l.gatheredBytes >= l.cfg.BatchBytesMax
 }
 
 // refuse answers a chunk that came too late.
 func (l *Log) refuse(c *chunk) {
+	l.metrics.pending.Add(-int64(len(c.buf)))
 	c.err = l.failed
 	if l.state == shut {
 		c.err = fmt.Errorf("log %q: %w", l.cfg.Dir, ErrClosed)
@@ -105,6 +106,7 @@ func (l *Log) fill() bool {
 	for n < len(l.gathered) && (size == 0 || size < l.cfg.BatchBytesMax) {
 		c := l.gathered[n]
 		n++
+		l.gatheredBytes -= len(c.buf)
 		if c.action < detach {
 			size += len(c.buf)
 		}
@@ -116,7 +118,7 @@ func (l *Log) fill() bool {
 	if cap(l.gathered) > keptChunks && rest == 0 {
 		l.gathered = nil
 	}
-	l.hurry = rest > 0 && slices.ContainsFunc(l.gathered, func(c *chunk) bool { return c.class == Prompt })
+	l.hurry = rest > 0 // it was as due as the others
 	if rest == 0 && l.lazyArmed {
 		l.lazyArmed = false
 		l.lazy.Stop()
@@ -154,22 +156,59 @@ func (l *Log) writeBatch(flags uint32) error {
 	}
 	h.body = uint32(at - seg.size - batchHeaderLen)
 	h.put(l.header[:], l.id)
-	if _, err := l.file.Append(l.header[:]); err != nil {
+	if err := l.reserve(at); err != nil {
 		return err
 	}
-	for _, c := range l.flying {
-		if c.action >= detach {
-			continue
-		}
-		if _, err := l.file.Append(c.buf); err != nil {
-			return err
-		}
+	if err := l.put(seg.size, at); err != nil {
+		return err
 	}
 	l.bytes += at - seg.size
 	seg.size = at
 	l.previous = h.sum
 	l.number++
 	l.metrics.batches.Add(1)
+	return nil
+}
+
+// put writes the header and what is flying from off to end.
+func (l *Log) put(off, end int64) error {
+	if err := l.file.WriteAt(l.header[:], off); err != nil {
+		return err
+	}
+	off += batchHeaderLen
+	for _, c := range l.flying {
+		if c.action >= detach {
+			continue
+		}
+		if err := l.file.WriteAt(c.buf, off); err != nil {
+			return err
+		}
+		off += int64(len(c.buf))
+	}
+	if off != end {
+		panic(fmt.Sprintf("log: a batch ends at %d, its chunks at %d", end, off))
+	}
+	return nil
+}
+
+// zeros is what a segment is extended with.
+var zeros [16 << 10]byte
+
+// reserve extends the head with zeros for a batch that ends at end and for some to come. They are
+// synced with that batch, and cut off or overwritten by nobody else: a tail of zeros is an end as
+// good as the file's.
+func (l *Log) reserve(end int64) error {
+	have := l.file.Size()
+	if l.cfg.ReserveBytes == 0 || l.cfg.Mode == Interval || end <= have || l.head().number == l.tight {
+		return nil
+	}
+	for upTo := min(end+l.cfg.ReserveBytes, l.cfg.SegmentBytes); have < upTo; {
+		n := min(upTo-have, int64(len(zeros)))
+		if _, err := l.file.Append(zeros[:n]); err != nil {
+			return err
+		}
+		have += n
+	}
 	return nil
 }
 

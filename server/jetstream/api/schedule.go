@@ -42,6 +42,18 @@ func ParseSchedule(h *PublishHeaders) (*Schedule, *Error) {
 	return s, nil
 }
 
+// CheckScheduleZone judges the time zone of a message, if it names one. As with
+// [ParseSchedule], only who leads may ask.
+func CheckScheduleZone(h *PublishHeaders) *Error {
+	if h.Has&HasScheduleTimeZone == 0 {
+		return nil
+	}
+	if _, ok := loadZone(string(h.ScheduleTimeZone)); !ok {
+		return ErrMessageSchedulesTimeZoneInvalid
+	}
+	return nil
+}
+
 // loadZone finds a zone by its IANA name. "Local" is UTC: servers have no zone of their own.
 func loadZone(name string) (*time.Location, bool) {
 	switch name {

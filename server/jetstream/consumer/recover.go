@@ -36,12 +36,13 @@ func (c *Consumer) adoptTimes() {
 	w := c.work()
 	before := int64(-1 << 62)
 	c.pending.each(func(e *entry) bool {
+		whole := e.due - e.at // of a delay: no clock that was set back makes it longer
 		e.at = min(e.at-shift, now)
 		switch {
 		case e.flags&queued != 0 || e.count == 0:
 			w.line.push(&c.pending, e)
 		case e.flags&timed != 0:
-			w.alarms.set(&c.pending, e, e.due-shift)
+			w.alarms.set(&c.pending, e, min(e.due-shift, now+whole))
 		case e.at < before: // a clock was set
 			w.alarms.set(&c.pending, e, e.at+c.wait(e.count))
 		default:

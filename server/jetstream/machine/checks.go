@@ -33,6 +33,9 @@ func (m *Machine) checkSingle(it *item, msg *message) (verdict, *api.Error) {
 	if m.cfg.Sealed {
 		return verdict{}, api.ErrStreamSealed
 	}
+	if err := m.checkSizes(msg); err != nil {
+		return verdict{}, err
+	}
 	if msg.h.Has != 0 {
 		if v, err := m.checkHeadersSingle(it, msg); err != nil || v.duplicate {
 			return v, err
@@ -41,7 +44,7 @@ func (m *Machine) checkSingle(it *item, msg *message) (verdict, *api.Error) {
 	if err := m.checkCounter(msg); err != nil {
 		return verdict{}, err
 	}
-	if err := m.checkSizes(msg); err != nil {
+	if err := m.checkSizes(msg); err != nil { // once more: what a counter becomes is longer
 		return verdict{}, err
 	}
 	if it.limits&ServerExceeded != 0 {

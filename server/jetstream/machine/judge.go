@@ -7,10 +7,10 @@ import (
 )
 
 // JudgeSchedule judges the pattern and time zone of a message's Nats-Schedule at now, nanoseconds
-// since 1970. Only a leader may: time zones are what its machine knows of them.
+// since 1970; a time zone is judged without a schedule too. Only a leader may: time zones are what its machine knows of them.
 func JudgeSchedule(h *api.PublishHeaders, now int64) ScheduleVerdict {
 	if h.Has&api.HasSchedule == 0 {
-		return ScheduleVerdict{}
+		return ScheduleVerdict{Err: api.CheckScheduleZone(h)}
 	}
 	s, err := api.ParseSchedule(h)
 	if err != nil {

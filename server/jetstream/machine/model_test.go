@@ -120,7 +120,9 @@ func (m *model) judge(p *publication, header int) verdictOf {
 		}
 	}
 	validTTL := p.ttl != "bad"
-	large := m.cfg.MaxMsgSize > 0 && header+len(p.data) > int(m.cfg.MaxMsgSize)
+	if m.cfg.MaxMsgSize > 0 && header+len(p.data) > int(m.cfg.MaxMsgSize) {
+		return verdictOf{errs: []int{10054}} // comes before whatever else is wrong
+	}
 	if p.stream != "" && p.stream != "S" {
 		before = append(before, 10060)
 	}
@@ -129,9 +131,6 @@ func (m *model) judge(p *publication, header int) verdictOf {
 			before = append(before, 10166)
 		}
 		expectations(&before)
-		if large {
-			after = append(after, 10054)
-		}
 		if !validTTL {
 			after = append(after, 10165)
 		}
@@ -140,9 +139,6 @@ func (m *model) judge(p *publication, header int) verdictOf {
 			before = append(before, 10166)
 		} else if !validTTL {
 			before = append(before, 10165)
-		}
-		if large {
-			before = append(before, 10054)
 		}
 		expectations(&after)
 	}

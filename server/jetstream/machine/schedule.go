@@ -129,7 +129,7 @@ func (t *schedules) restore(r *reader) {
 // the leader.
 func (m *Machine) checkSchedule(it *item, msg *message) *api.Error {
 	h := msg.h
-	if h.Has&api.HasSchedule == 0 {
+	if h.Has&api.HasSchedule == 0 && it.dueErr == 0 {
 		return nil
 	}
 	switch {

@@ -23,7 +23,7 @@ func (s *Stream) add(m *broker.Arrival) {
 // verdict is what only the leader can judge of a message whose headers were parsed.
 func (s *Stream) verdict(m *broker.Arrival) machine.Verdict {
 	v := machine.Verdict{Limits: s.leaderLimits(s.sizeOf(len(m.Subject), len(m.Header), len(m.Data)))}
-	if s.headers.Has&api.HasSchedule != 0 {
+	if s.headers.Has&(api.HasSchedule|api.HasScheduleTimeZone) != 0 {
 		v.Schedule = machine.JudgeSchedule(&s.headers, s.now)
 	}
 	return v
