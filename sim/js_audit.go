@@ -166,17 +166,24 @@ func (j *jsWorld) audit(advance func(time.Duration), c *jsClient, round int) boo
 }
 
 func (j *jsWorld) auditStream(advance func(time.Duration), c *jsClient, s *jsStream, round int) bool {
-	over := false
 	var got *js.Audit
-	c.strand.Post(func() {
-		s.created = false
-		c.request("STREAM.CREATE."+s.name, s.config, func(a *js.Answer) { // so that one that was deleted is there
-			s.created = a != nil && a.Err == 0
-			s.read(c, (round+j.plan.Variants[5])%2 == 0, func(a *js.Audit) { got, over = a, true })
+	for try := 0; try < 4 && got == nil; try++ { // the first may be lost with a connection
+		over := false
+		j.wait(advance, jsTimeout, c.idle)
+		c.strand.Post(func() {
+			if over = c.state != clientReady; over {
+				return
+			}
+			c.request("STREAM.CREATE."+s.name, s.config, func(a *js.Answer) { // so that one that was deleted is there
+				if over = a == nil; !over {
+					s.read(c, (round+j.plan.Variants[5])%2 == 0, func(a *js.Audit) { got, over = a, true })
+				}
+			})
+			c.send()
 		})
-		c.send()
-	})
-	if j.wait(advance, jsAuditMax, func() bool { return over }); got == nil {
+		j.wait(advance, jsAuditMax, func() bool { return over })
+	}
+	if got == nil {
 		j.w.violate(js.APITruth, "stream %s cannot be read in audit %d", s.name, round+1)
 		return false
 	}
@@ -193,13 +200,18 @@ func (j *jsWorld) auditConsumers(advance func(time.Duration), c *jsClient, q *qu
 			continue
 		}
 		h, n := k.hist, len(k.hist.Infos)
-		c.strand.Post(func() {
-			k.asked = false
-			k.info(c)
-			c.send()
-		})
-		j.wait(advance, jsAuditMax, func() bool { return !k.asked })
-		advance(quietStep)
+		for try := 0; try < 4 && len(h.Infos) == n; try++ {
+			j.wait(advance, jsTimeout, c.idle)
+			c.strand.Post(func() {
+				k.asked = false
+				if c.state == clientReady {
+					k.info(c)
+					c.send()
+				}
+			})
+			advance(quietStep)
+			j.wait(advance, jsTimeout*2, func() bool { return !k.asked })
+		}
 		if len(h.Infos) == n {
 			j.w.violate(js.APITruth, "consumer %s is not there in the audit", h)
 			continue

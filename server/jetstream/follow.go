@@ -21,6 +21,20 @@ func (m *Manager) countStreams() {
 	m.streams.Store(int64(n))
 }
 
+// countAccounts keeps the names and the count of accounts that monitoring reads.
+func (m *Manager) countAccounts() {
+	var names []string
+	for _, t := range m.order {
+		if t.grant != nil {
+			names = append(names, t.name)
+		}
+	}
+	m.granted.Store(int64(len(names)))
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.names = names
+}
+
 // consumerLimits are what consumers of a tenant are held to.
 func (m *Manager) consumerLimits(t *tenant) api.ConsumerServerLimits {
 	o := m.cfg.Options().JetStreamLimits

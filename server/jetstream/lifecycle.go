@@ -56,6 +56,7 @@ func (m *Manager) streamReady() {
 	if m.opening--; m.opening > 0 {
 		return
 	}
+	m.countStreams()
 	m.cfg.Broker.SetJetStream(true, m.env.Domain)
 	m.finish(nil)
 }
@@ -101,6 +102,7 @@ func dirOf(a *asset) string {
 func (m *Manager) admit(acc *account.Account) {
 	t := m.tenantOf(acc)
 	t.grant = m.grantOf(acc)
+	m.countAccounts()
 	t.setLimits()
 	if t.sub != nil {
 		return

@@ -116,7 +116,9 @@ func (s *store) compiled(f *Filter) *filterCache {
 	if c.st == s && c.epoch == s.epoch {
 		return c
 	}
-	s.memos.drop(c)
+	if c.st != nil {
+		c.st.memos.drop(c)
+	}
 	*c = filterCache{st: s, epoch: s.epoch}
 	valid := make([]string, 0, len(f.Patterns))
 	for _, p := range f.Patterns {

@@ -1,7 +1,7 @@
 // Package msgs stores the messages of one stream.
 //
 // It owns [Store] and its two implementations: one whose blocks are files of a
-// [storage.FS], and one that lives in memory. Both are made of append-only blocks
+// storage.FS ([OpenFile]), and one that lives in memory ([NewMemory]). Both are made of append-only blocks
 // with an index by sequence and by subject, and answer alike. A store belongs to one
 // strand, its stream's. What memory holds is answered at once; content that is not
 // cached is fetched with a completion on the strand.
@@ -12,11 +12,7 @@
 // reads a clock: times, limits and sequences are given to it.
 package msgs
 
-import (
-	"errors"
-
-	"github.com/lockstepmq/lockstep/clock"
-)
+import "errors"
 
 // Errors that refuse an Append. Their texts are what publishers are told.
 var (
@@ -124,26 +120,31 @@ type Store interface {
 	State() State
 	// Subject is O(1) for a literal subject.
 	Subject(subject []byte) SubjectState
-	// SetLimits changes the limits and enforces them at once.
+	// SetLimits changes the limits and enforces them at once; with DiscardNew only PerSubject removes anything.
+	// Age is Expire's.
 	SetLimits(l Limits)
 	OnRemove(fn func(seq uint64, subject string, size int, why Why, lastOfSubject bool))
 
-	// Admit tells whether Append would refuse a message of this size; replaces tells that
+	// Admit tells whether a message of this size is to be refused; replaces tells that
 	// the message is a rollup of its subject, which beats the per-subject limit.
 	Admit(subject []byte, header, data int, replaces bool) error
 	// Append stores a message as Last+1, or as seq if that is not 0 and higher (the
-	// sequences between are deleted ones), after removing what limits ask for.
-	// Nothing is kept of the arguments. LastTime never falls.
+	// sequences between are deleted ones), and then removes what limits ask for, which may be
+	// this very message if it alone is over the byte limit. It refuses what Admit refuses of a rollup: only Admit judges
+	// DiscardNewPerSubject, and who does not ask it has the subject's oldest removed.
+	// Nothing is kept of the arguments. Times never fall: at is raised to LastTime.
 	Append(seq uint64, at int64, subject, header, data []byte, ttl TTL) (uint64, error)
 	// Skip uses sequences up to and including seq without storing a message.
 	Skip(seq uint64, at int64)
-	// Remove removes one message; erase overwrites its content in memory and on disk
-	// by the next checkpoint at the latest.
+	// Remove removes one message. With erase its content goes from memory at once, but for what readers hold; what
+	// was not written yet never is; and on disk it is overwritten when the next checkpoint has been made and released,
+	// before which that disk may need it. Compressed and encrypted blocks are written anew first, which takes one
+	// checkpoint more.
 	Remove(seq uint64, erase bool, why Why) bool
 	// Purge removes what matches f and is below before (0: no bound), but for the newest keep
 	// of what would match. It tells how many were removed. An unfiltered purge raises First.
 	Purge(f *Filter, before uint64, keep uint64) uint64
-	// Expire removes what is over its age or TTL at now, at most max messages of it, and tells
+	// Expire removes what is over its age or TTL at now, at most max messages of it (0: no bound), and tells
 	// whether more is due. Callers that must not see a message as existing call it before.
 	Expire(now int64, max int) (more bool)
 	// NextExpiry is when Expire will find something, in nanoseconds since 1970; 0 is never.
@@ -182,7 +183,8 @@ type Store interface {
 	// Checkpoint writes out and syncs what is not on disk yet, then gives what Open needs to find
 	// this very state again: the state at the call, while changes go on. The caller makes it
 	// durable, and then calls Release, after which files that only an earlier one needs
-	// may go. A memory store gives nil.
+	// may go. What is little is not written to files but is in the manifest itself. A memory store gives nil. After
+	// an error, which wraps [ErrFenced], no checkpoint succeeds any more.
 	Checkpoint(done func(manifest []byte, err error))
 	Release(manifest []byte)
 	// Unwritten is the number of bytes that only memory and the log have.
@@ -213,6 +215,3 @@ func FileSize(subject, header, data int) int {
 	}
 	return n
 }
-
-// strandOf keeps the import of clock in the contract: stores run on their stream's strand.
-type strandOf = clock.Strand

@@ -53,3 +53,48 @@ func (r *realStore) checkpoint(t testing.TB) {
 	})
 	require.NoError(t, err)
 }
+
+// TestRealDisk lives a while on the machine's disk: stores on strands of their own share cache and files.
+func TestRealDisk(t *testing.T) {
+	o := Options{BlockBytes: 20_000, Cache: NewCache(0), Files: NewFiles(4)}
+	dirs := []string{t.TempDir(), t.TempDir(), t.TempDir()}
+	manifests := make([][]byte, len(dirs))
+	for round := range uint64(3) {
+		stores := make([]*realStore, len(dirs))
+		for i, dir := range dirs {
+			stores[i] = openReal(t, dir, manifests[i], o)
+			require.True(t, stores[i].report.Sound())
+			require.Equal(t, round*1000, stores[i].store.State().Last)
+		}
+		for n := range 10 {
+			for _, r := range stores {
+				r.do(func() {
+					for range 100 {
+						_, err := r.store.Append(0, int64(n), []byte("a.b"), nil, make([]byte, 500), TTL{})
+						require.NoError(t, err)
+					}
+				})
+			}
+		}
+		for i, r := range stores {
+			r.checkpoint(t)
+			manifests[i] = r.manifest
+			r.do(func() { r.store.Release(r.manifest) })
+		}
+		for seq := uint64(1); seq <= round*1000+1000; seq += 37 {
+			for _, r := range stores {
+				r.await(func(done func()) {
+					r.store.Fetch(seq, func(m Msg, err error) {
+						require.NoError(t, err)
+						require.Equal(t, seq, m.Seq)
+						require.Len(t, m.Data, 500)
+						done()
+					})
+				})
+			}
+		}
+		for _, r := range stores {
+			r.do(r.store.Close)
+		}
+	}
+}

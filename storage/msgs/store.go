@@ -19,8 +19,10 @@ type store struct {
 	blockBytes int
 	onRemove   func(seq uint64, subject string, size int, why Why, lastOfSubject bool)
 
-	subs *subjects.Map
-	info infoTable
+	seed  uint64 // of subs
+	subs  *subjects.Map
+	epoch uint64 // counts how often all ids lost their meaning
+	info  infoTable
 	births
 	farNext, farPrev links
 

@@ -61,7 +61,9 @@ func (l *Log) attach(id ID, s clock.Strand, seal Sealer, o Owner, fresh bool) (*
 		f = raw.open(id, seal)
 	}
 	if lost {
-		f.Damage = fmt.Errorf("log %q: %v: %w: nothing is found of it, and it may have been lost", l.cfg.Dir, id, ErrDamaged)
+		f.Damage = &storage.DamageError{
+			File: l.cfg.Dir, Err: fmt.Errorf("%w: nothing is found of %v, and it may have been lost", ErrDamaged, id),
+		}
 	}
 	g.take(f, raw)
 	return g, f, nil

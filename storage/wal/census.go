@@ -87,11 +87,13 @@ func (r *recovery) takeCensus(h *chunkHeader, records []byte, seg *segment) {
 // carried forward comes later.
 func (r *recovery) takeMember(m *member, seg *segment) {
 	st := r.group(m.id)
-	if st.nth == 0 {
+	switch {
+	case st.nth == 0:
+		// What it had may have gone with old segments, and what of it is needed come later.
 		st.found.firstNth = m.nth
-	}
-	if st.nth != m.nth {
 		st.found.want = &want{m.checkpoint, m.last, m.hard, len(r.lost)}
+	case st.nth != m.nth:
+		r.lostBetween(st, fmt.Errorf("%w: a census speaks of chunk %d of the group behind chunk %d", errRecord, m.nth, st.nth), r.l.segmentName(seg.number), 0)
 	}
 	st.nth = max(st.nth, m.nth)
 	st.found.losses = len(r.lost)
@@ -112,7 +114,7 @@ type want struct {
 // missed finds out whether what a census says is there.
 func (r *recovery) missed(st *groupState) {
 	w := st.found.want
-	if w == nil || st.done.index >= w.checkpoint && st.last() >= w.last && st.hard == w.hard {
+	if w == nil || st.done.index >= w.checkpoint && st.last() == w.last && st.hard == w.hard {
 		return
 	}
 	concerned := false

@@ -225,7 +225,7 @@ func TestLogCrashAtEveryOperation(t *testing.T) {
 
 func crashThenRecover(t *testing.T, seed, n uint64, stage storage.CrashStage, power bool) {
 	w := newWorld(t, seed)
-	w.cfg.SegmentBytes, w.cfg.LogBytesMax = 1<<10, 2<<10
+	w.cfg.SegmentBytes, w.cfg.LogBytesMax, w.cfg.ReserveBytes = 1<<10, 2<<10, int64(seed)*300
 	w.crashAt(n, stage, power)
 	w.scenario()
 	// Recovery is cut short at each of its operations in turn, by either crash.

@@ -16,6 +16,7 @@ func drawConfig(t *rapid.T, w *world) {
 	w.cfg.SegmentBytes = rapid.Int64Range(1<<10, 4<<10).Draw(t, "segment")
 	w.cfg.LogBytesMax = rapid.Int64Range(1, 16<<10).Draw(t, "log")
 	w.cfg.BatchBytesMax = rapid.IntRange(1, 4<<10).Draw(t, "batch")
+	w.cfg.ReserveBytes = rapid.Int64Range(0, 2<<10).Draw(t, "reserve")
 	if rapid.Bool().Draw(t, "interval") {
 		w.cfg.Mode, w.cfg.SyncInterval = wal.Interval, 10*time.Millisecond
 	}

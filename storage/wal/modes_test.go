@@ -304,3 +304,36 @@ func TestLogTellsTerms(t *testing.T) {
 	w.reopen()
 	want(w.members[gid(1)].g, 1, 1, 6, 0)
 }
+
+// TestLogReservesSpace: a segment grows in steps, ahead of the batches; what is left of a step is
+// the end of the log, and no torn batch.
+func TestLogReservesSpace(t *testing.T) {
+	w := newWorld(t, 1)
+	w.cfg.SegmentBytes, w.cfg.ReserveBytes = 64<<10, 8<<10
+	_, err := w.open()
+	require.NoError(t, err)
+	p := w.attach(gid(1))
+	name := w.disk.Files()[0]
+	sizes := map[int64]bool{}
+	for i := range 100 {
+		p.do(func() { p.append(wal.Prompt, body(i)) })
+		w.settle()
+		size, _ := w.disk.FileSize(name)
+		sizes[size] = true
+	}
+	require.LessOrEqual(t, len(sizes), 6, "it grows seldom: %v", sizes)
+	image := w.disk.Snapshot()
+	for _, power := range []bool{false, true} {
+		w.disk.Restore(image)
+		w.end(power)
+		w.reopen()
+		require.Nil(t, w.report.Torn)
+		require.EqualValues(t, 100, w.members[gid(1)].g.Last())
+	}
+	w.end(false)
+	size, _ := w.disk.FileSize(name)
+	require.True(t, w.disk.FlipBit(name, 8*(size-1)))
+	w.reopen()
+	require.Empty(t, w.report.Damage, "nothing was there")
+	require.EqualValues(t, 100, w.members[gid(1)].g.Last())
+}

@@ -210,8 +210,8 @@ func (r *recovery) headerRead(s *scan, p []byte, unread []span) {
 		err = errRead
 	}
 	switch {
-	case err != nil:
-		r.loss(s.name, 0, fileHeaderLen, err)
+	case err != nil: // no records of anybody are in there
+		r.lost = append(r.lost, &loss{Damage: Damage{File: s.name, Bytes: fileHeaderLen, Err: err}})
 	case h.log != r.l.id || h.segment != s.seg.number:
 		r.fail(fmt.Errorf("%w: file %q is segment %d of another log or place", ErrForeign, s.name, h.segment))
 		return

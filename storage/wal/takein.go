@@ -117,7 +117,7 @@ func (r *recovery) takeChunk(c *chunkHeader, records []byte, seg *segment, off i
 		return
 	}
 	st := r.group(c.id)
-	r.checkNth(st, c, seg, off, name)
+	r.checkNth(st, c, off, name)
 	if st.nth == 0 {
 		st.found.firstNth = c.nth
 	}
@@ -130,6 +130,8 @@ func (r *recovery) takeChunk(c *chunkHeader, records []byte, seg *segment, off i
 		r.drop(st)
 		return
 	case st.found.want == nil:
+	case c.kind == kindEntries && c.from < c.to:
+		st.found.want.last = max(st.found.want.last, c.last())
 	case c.kind == kindTruncate:
 		st.found.want.last = min(st.found.want.last, c.index-1)
 	case c.kind == kindHard:
@@ -145,10 +147,15 @@ func (r *recovery) takeChunk(c *chunkHeader, records []byte, seg *segment, off i
 }
 
 // checkNth finds out from the count of a group's chunks whether some were lost.
-func (r *recovery) checkNth(st *groupState, c *chunkHeader, seg *segment, off int64, name string) {
-	if c.nth == st.nth+1 {
-		return
+func (r *recovery) checkNth(st *groupState, c *chunkHeader, off int64, name string) {
+	if c.nth != st.nth+1 {
+		r.lostBetween(st, fmt.Errorf("%w: chunk %d of the group follows chunk %d", errRecord, c.nth, st.nth), name, off)
 	}
+}
+
+// lostBetween blames the losses since a group's last chunk for what is missing of it. Of a group that
+// was not seen before, it may be that nothing is.
+func (r *recovery) lostBetween(st *groupState, err error, name string, off int64) {
 	concerned := false
 	for i := st.found.losses; i < len(r.lost); i++ {
 		if r.lost[i].open {
@@ -157,11 +164,11 @@ func (r *recovery) checkNth(st *groupState, c *chunkHeader, seg *segment, off in
 		}
 	}
 	if st.nth > 0 && !concerned && st.damage == nil {
-		r.lossOf(st, name, off, 0, fmt.Errorf("%w: chunk %d of the group follows chunk %d", errRecord, c.nth, st.nth))
+		r.lossOf(st, name, off, 0, err)
 	}
 }
 
-// open losses make groups unknown that no census names.
+// sumUp remembers that groups may be lost of which nothing is known.
 func (r *recovery) sumUp() {
 	for _, o := range r.lost {
 		r.unknown = r.unknown || o.Unknown

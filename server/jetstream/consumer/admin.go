@@ -64,18 +64,20 @@ func (c *Consumer) refilter() {
 // Pause withholds deliveries until a time; a time that is not in the future resumes. done, which may
 // be nil, is called when that is durable.
 func (c *Consumer) Pause(until time.Time, done func()) {
-	at := int64(0)
-	if !until.IsZero() && api.Nanos(until) > c.host.Now() {
+	at, was := int64(0), int64(0)
+	if !until.IsZero() {
 		at = api.Nanos(until)
+	}
+	if t := c.cfg.PauseUntil; t != nil && !t.IsZero() {
+		was = api.Nanos(*t)
 	}
 	c.recordDelivered()
 	if done == nil {
 		done = func() {}
 	}
-	was := c.paused()
 	c.applyPause(at)
 	c.log(&event{kind: evPause, at: at}, true, done)
-	if c.paused() || was {
+	if at != was {
 		c.advisePause()
 	}
 	if !c.paused() {
@@ -94,6 +96,7 @@ func (c *Consumer) applyPause(at int64) {
 		t := time.Unix(0, at).UTC()
 		cfg.PauseUntil = &t
 	}
+	cfg.SetStaticMetadata()
 	c.cfg = &cfg
 	c.resumed = false
 }

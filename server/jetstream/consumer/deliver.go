@@ -67,6 +67,9 @@ func (c *Consumer) Step(budget int) (more bool) {
 		return true
 	}
 	c.drained(now)
+	if c.group != nil && c.push == nil && c.pick(now) < 0 {
+		c.endUnwilling() // there are messages, but for others
+	}
 	c.rest()
 	return false
 }

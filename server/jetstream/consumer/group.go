@@ -47,7 +47,7 @@ func (c *Consumer) eligible(r *request) bool {
 		return r.minPending > 0 && pending >= r.minPending ||
 			r.minAckPending > 0 && uint64(c.pending.len()) >= r.minAckPending
 	case api.PriorityPinnedClient:
-		return !r.grouped || c.group.pin == "" || c.group.pin == r.id
+		return c.group.pin == "" || c.group.pin == r.id
 	}
 	return true
 }
@@ -105,9 +105,7 @@ func (c *Consumer) Unpin(name string) bool {
 	if c.group == nil || c.group.name != name {
 		return false
 	}
-	if c.group.pin != "" {
-		c.unpin(api.UnpinnedByAdmin)
-	}
+	c.unpin(api.UnpinnedByAdmin) // is told even if nobody was pinned
 	return true
 }
 

@@ -48,6 +48,10 @@ func (c *Consumer) Pull(inbox string, header, body []byte) {
 		}
 		return
 	}
+	if a.Expires < 0 { // is over already
+		c.tell(inbox, api.StatusRequestTimeout, &request{left: a.Batch, bytes: a.MaxBytes}, true)
+		return
+	}
 	c.enter(inbox, &a, now)
 }
 
