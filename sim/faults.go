@@ -87,7 +87,8 @@ func (w *World) heal() {
 	profile.Bandwidth = 0
 	w.net.SetProfile(profile)
 	w.resume()
-	if w.js != nil {
+	if w.js != nil { // a restart hands a stuck clock on
+		w.sim.Clock(serverHost).SetStuck(false)
 		w.js.heal()
 	}
 	if w.process != nil && w.process.ending {

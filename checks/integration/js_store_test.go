@@ -48,24 +48,31 @@ func TestStoreCommand(t *testing.T) {
 	fill(t, js, "ORDERS.x", 2000)
 	p.kill()
 	dir := filepath.Join(p.dir, "data")
-	for _, verb := range []string{"verify", "inspect"} {
-		stdout, stderr, code := command(t, binary, "store", verb, dir)
-		require.Zero(t, code, stdout+stderr)
-		require.Contains(t, stdout, "ORDERS")
-		require.Contains(t, stdout, "2,000 messages (1 to 2,000)")
-		require.Contains(t, stdout, "SOUND")
+	sound := func(what string) {
+		t.Helper()
+		for _, verb := range []string{"verify", "inspect"} {
+			stdout, stderr, code := command(t, binary, "store", verb, dir)
+			require.Zero(t, code, stdout+stderr)
+			require.Contains(t, stdout, "$G > ORDERS")
+			require.Contains(t, strings.Join(strings.Fields(strings.ReplaceAll(stdout, "│", " ")), " "), what)
+			require.Contains(t, stdout, "SOUND")
+		}
 	}
+	sound("in the log")
+	again := startIn(t, binary, p.dir, jsConfig) // looking changed nothing
+	js, _ = again.js()
+	s, err := js.Stream(within(t), "ORDERS")
+	require.NoError(t, err)
+	require.EqualValues(t, 2000, state(t, s).Msgs)
+	again.signal(syscall.SIGTERM)
+	require.Zero(t, again.exit())
+	sound("2000 messages (1 to 2000)")
 	_, stderr, code := command(t, binary, "store", "verify", t.TempDir())
 	require.Equal(t, 2, code)
 	require.Contains(t, stderr, "lockstep: store ")
 	_, stderr, code = command(t, binary, "store", "mend", dir)
 	require.Equal(t, 2, code)
 	require.Contains(t, stderr, "usage: lockstep store verify|inspect DIR")
-	again := startIn(t, binary, p.dir, jsConfig) // looking changed nothing
-	js, _ = again.js()
-	s, err := js.Stream(within(t), "ORDERS")
-	require.NoError(t, err)
-	require.EqualValues(t, 2000, state(t, s).Msgs)
 }
 
 // A byte that rotted is told by the command and by the server, with the stream that it

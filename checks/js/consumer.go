@@ -138,16 +138,20 @@ func (b *book) pulls(c *Consumer) {
 func (b *book) infos(c *Consumer) {
 	var floor, delivered uint64
 	var told core.Stamp
+	life := 0
 	for _, in := range c.Infos {
 		f, d := in.Answer.AckFloor, in.Answer.Delivered
 		if f == nil || d == nil {
 			continue
 		}
-		if in.Call > told && (f.Stream < floor || d.Stream < delivered) {
+		if life == in.Life && in.Call > told && (f.Stream < floor || d.Stream < delivered) || life != in.Life && b.surelyPast(c, f.Stream, floor) {
 			b.report(Floor, in.At, "%s reports floor %d and delivered %d, and reported %d and %d before", c, f.Stream, d.Stream, floor, delivered)
 			return
 		}
-		floor, delivered, told = max(floor, f.Stream), max(delivered, d.Stream), in.At
+		if life != in.Life {
+			delivered = d.Stream
+		}
+		floor, delivered, told, life = max(floor, f.Stream), max(delivered, d.Stream), in.At, in.Life
 		if f.Stream > d.Stream {
 			b.report(Floor, in.At, "%s reports the floor %d above what is delivered, %d", c, f.Stream, d.Stream)
 		}
@@ -163,6 +167,21 @@ func (b *book) infos(c *Consumer) {
 			b.recount(c, in)
 		}
 	}
+}
+
+// surelyPast tells whether a floor that fell over a restart has let go of something that was
+// surely acknowledged, and not of what does not match, or of acks that nobody had confirmed.
+func (b *book) surelyPast(c *Consumer, now, before uint64) bool {
+	some := false
+	for _, seq := range b.seqs {
+		if w := b.places[seq].w; seq > now && seq <= before && (c.Filter == "" || core.Matches(c.Filter, w.Subject)) {
+			if _, sure := c.settledBy(seq); !sure {
+				return false
+			}
+			some = true
+		}
+	}
+	return some
 }
 
 // underFloor demands that nothing below a floor still waits for its ack.

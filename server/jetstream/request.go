@@ -8,6 +8,7 @@ import (
 	"github.com/lockstepmq/lockstep/server/account"
 	"github.com/lockstepmq/lockstep/server/broker"
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/subject"
 )
 
 // request is one API request on its way.
@@ -61,6 +62,8 @@ func (m *Manager) receive(b *broker.Batch, a *broker.Arrival) {
 		r.fail(api.ErrRequiredApiLevel)
 	case t.acc == m.cfg.Broker.SystemAccount() && call.Endpoint != api.EndpointAccountInfo && call.Account == "":
 		r.respondWith(t.sender, api.Marshal(&api.ApiResponse{Type: "io.nats.jetstream.api.v1.system_response", Error: api.ErrNotEnabledForAccount}), true)
+	case t.grant == nil && call.Account == "" && t.imports(a.Subject):
+		// whoever exports it answers
 	case t.grant == nil && call.Account == "":
 		r.fail(api.ErrNotEnabledForAccount)
 	case call.Account != "" && t.acc != m.cfg.Broker.SystemAccount():
@@ -68,6 +71,16 @@ func (m *Manager) receive(b *broker.Batch, a *broker.Arrival) {
 	default:
 		serve(m, r)
 	}
+}
+
+// imports tells whether requests on a subject go to another account, by the account's own imports.
+func (t *tenant) imports(subj []byte) bool {
+	for _, im := range t.acc.Graph().ServiceImports {
+		if subject.Matches(subj, im.From) {
+			return true
+		}
+	}
+	return false
 }
 
 // head is the beginning of a response.

@@ -30,6 +30,9 @@ func (d *disk) flushAll() {
 	case b.live == 0:
 		d.abandon(b)
 		s.blocks[n] = newBlock(s.last + 1)
+	case b.disk != nil && b.disk.scrub: // only what is complete can be written anew
+		d.complete(b)
+		s.blocks = append(s.blocks, newBlock(s.last+1))
 	case d.freshBytes(b) > int64(min(inlineMax, s.blockBytes/4)):
 		d.flush(b)
 	}

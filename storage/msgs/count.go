@@ -151,10 +151,11 @@ const chainStep = 16
 // countNarrow counts subject by subject. Those that have messages on both sides of from are
 // counted along their chains, or together by looking at all messages on the shorter side.
 func (s *store) countNarrow(c *filterCache, from uint64, newest bool) uint64 {
-	var n, straddling uint64
+	var n, straddling, total uint64
 	s.ids = s.ids[:0]
 	for _, id := range c.ids {
 		inf := s.info.of(id)
+		total += uint64(inf.count)
 		switch {
 		case inf.count == 0 || inf.getLast() < from:
 		case newest:
@@ -170,6 +171,9 @@ func (s *store) countNarrow(c *filterCache, from uint64, newest bool) uint64 {
 		return n
 	}
 	after := s.liveFrom(from)
+	if total == s.messages {
+		return after
+	}
 	before := s.messages - after
 	if straddling/2*chainStep < min(after, before) {
 		for _, id := range s.ids {

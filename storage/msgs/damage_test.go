@@ -195,6 +195,28 @@ func TestErase(t *testing.T) {
 	}
 }
 
+// TestEraseInTheLastBlock: it has to be written anew although it is not full.
+func TestEraseInTheLastBlock(t *testing.T) {
+	f := newFileRig(t, 0, func(f *fileRig) Options { return Options{Compression: S2} })
+	f.load(t, 100, 100)
+	f.checkpoint(t)
+	f.store.Release(f.manifest)
+	f.settle()
+	files := f.disk.Files()
+	require.True(t, f.store.Remove(7, true, ByDelete))
+	f.model.remove(7, ByDelete, false)
+	for range 3 {
+		f.checkpoint(t)
+		f.store.Release(f.manifest)
+		f.settle()
+	}
+	require.NotContains(t, f.disk.Files(), files[0])
+	f.load(t, 100, 100)
+	f.checkpoint(t)
+	f.crash(t, true)
+	f.checkAll(t)
+}
+
 func TestEraseBeforeWriting(t *testing.T) {
 	for _, memory := range []bool{true, false} {
 		f := newFileRig(t, 1, fileVariants[0].o)

@@ -41,6 +41,7 @@ type disk struct {
 	garbage []garbage     // files to be removed
 	erasing []erasure     // to be overwritten
 	inline  uint32        // of the tail: the size up to which the last manifest has its records
+	offline bool          // nothing may be written
 	flushed bool          // blocks were, since subjects were
 	spoiled []uint64      // files of which nothing could be read; they are left alone
 	lost    lostSet       // what damage took
@@ -73,7 +74,7 @@ type missingKey struct{ slots, live int }
 func (d *disk) newFile(number uint64, suffix string) *file {
 	return &file{
 		fs: d.fs, strand: d.st.strand, files: d.files, number: number,
-		name: fileName(d.dir, number, suffix), cut: -1,
+		name: fileName(d.dir, number, suffix), cut: -1, offline: d.offline,
 	}
 }
 

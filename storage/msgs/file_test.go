@@ -95,7 +95,7 @@ func (f *fileRig) crash(t require.TestingT, power bool) {
 	f.start(t)
 }
 
-func (f *fileRig) fileActions(check bool) map[string]func(*rapid.T) {
+func (f *fileRig) fileActions() map[string]func(*rapid.T) {
 	actions := map[string]func(*rapid.T){
 		"checkpoint": func(t *rapid.T) {
 			f.checkpoint(t)
@@ -178,14 +178,19 @@ func aSealer(salt io.Reader) *seal.Sealer {
 	return s
 }
 
-func TestFileAgainstModel(t *testing.T) {
-	for _, v := range fileVariants {
-		t.Run(v.name, func(t *testing.T) {
-			rapid.Check(t, func(t *rapid.T) {
-				f := newFileRig(t, rapid.Uint64Range(0, 3).Draw(t, "tuning"), v.o)
-				t.Repeat(f.fileActions(true))
-				f.checkAll(t)
-			})
-		})
+// fileAgainstModel is the property that a store in files answers as the model does, whatever happens to its process.
+func fileAgainstModel(o func(f *fileRig) Options) func(t *rapid.T) {
+	return func(t *rapid.T) {
+		f := newFileRig(t, rapid.Uint64Range(0, 3).Draw(t, "tuning"), o)
+		t.Repeat(f.fileActions())
+		f.checkAll(t)
 	}
 }
+
+func TestFileAgainstModel(t *testing.T) {
+	for _, v := range fileVariants {
+		t.Run(v.name, func(t *testing.T) { rapid.Check(t, fileAgainstModel(v.o)) })
+	}
+}
+
+func FuzzFileAgainstModel(f *testing.F) { f.Fuzz(rapid.MakeFuzz(fileAgainstModel(fileVariants[0].o))) }

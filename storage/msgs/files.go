@@ -81,6 +81,7 @@ type file struct {
 	cut     int64                       // what is behind must go before anything is written; -1: nothing
 	gone    bool                        // closed for good
 	sealed  bool                        // nothing will be written but erasures
+	offline bool                        // nothing may be written
 }
 
 // open gives the open file, at once or later.
@@ -99,7 +100,10 @@ func (f *file) open(then func(storage.File, error)) {
 		return
 	}
 	flags := storage.OpenFlag(0)
-	if !f.made {
+	switch {
+	case f.offline:
+		flags = storage.ReadOnly
+	case !f.made:
 		flags = storage.Create | storage.Empty
 	}
 	f.fs.Open(f.strand, f.name, flags, f.opened)

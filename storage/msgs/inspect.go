@@ -69,7 +69,7 @@ func (i *inspection) next() {
 		return
 	}
 	info := &i.list[i.at]
-	i.file = &file{fs: i.fs, strand: i.strand, files: i.files, name: i.dir + "/" + info.Name, made: true, cut: -1}
+	i.file = &file{fs: i.fs, strand: i.strand, files: i.files, name: i.dir + "/" + info.Name, made: true, cut: -1, offline: true}
 	i.buf = make([]byte, info.Size)
 	i.file.read(i.buf, 0, i.read)
 }

@@ -184,7 +184,7 @@ func (s *store) forgetAll() {
 	s.epoch++
 	s.farNext, s.farPrev = nil, nil
 	s.expiry = expiry{}
-	s.idle, s.retired = 0, nil
+	s.idle, s.retired, s.names = 0, nil, nil
 	s.blocks = []*block{newBlock(s.last + 1)}
 	s.messages, s.bytes, s.first = 0, 0, s.last+1
 	s.change++

@@ -370,17 +370,24 @@ func (r *rig) checkGaps(t require.TestingT) {
 	require.Equal(t, want, got)
 }
 
+// memoryAgainstModel is the property that a store in memory answers as the model does.
+func memoryAgainstModel(blockBytes int) func(t *rapid.T) {
+	return func(t *rapid.T) {
+		w := newWorld(rapid.Uint64Range(0, 3).Draw(t, "tuning"))
+		r := newRig(NewMemory(w.strand, Options{BlockBytes: blockBytes}), w, false)
+		actions := r.actions()
+		actions[""] = r.check
+		t.Repeat(actions)
+		r.checkAll(t)
+	}
+}
+
 func TestMemoryAgainstModel(t *testing.T) {
 	for _, blockBytes := range []int{256, 1024, 0} {
 		t.Run(fmt.Sprintf("block=%d", blockBytes), func(t *testing.T) {
-			rapid.Check(t, func(t *rapid.T) {
-				w := newWorld(rapid.Uint64Range(0, 3).Draw(t, "tuning"))
-				r := newRig(NewMemory(w.strand, Options{BlockBytes: blockBytes}), w, false)
-				actions := r.actions()
-				actions[""] = r.check
-				t.Repeat(actions)
-				r.checkAll(t)
-			})
+			rapid.Check(t, memoryAgainstModel(blockBytes))
 		})
 	}
 }
+
+func FuzzMemoryAgainstModel(f *testing.F) { f.Fuzz(rapid.MakeFuzz(memoryAgainstModel(256))) }

@@ -40,7 +40,6 @@ type opening struct {
 	report  *Report
 	done    func(*store, *Report, error)
 	sizes   map[string]int64 // of the files in the directory; looked up only
-	offline bool             // nothing may be changed
 	order   uint32
 	entries []subjectEntry
 	texts   bool // subjects are to be read from records, because their file is damaged
@@ -115,7 +114,7 @@ func (p *opening) fail(err error) {
 func (p *opening) listed(entries []storage.Entry, err error) {
 	d := p.d
 	switch {
-	case isNotExist(err) && p.offline:
+	case isNotExist(err) && p.d.offline:
 	case isNotExist(err):
 		d.fs.Mkdir(d.st.strand, d.dir, p.made)
 		return

@@ -39,6 +39,7 @@ type store struct {
 	change  uint64   // counts changes
 	idle    int      // subjects without a message
 	retired []uint32 // those, and some that have one again
+	names   *[namesKept]named
 	tuning  tuning
 	over    []uint64 // reused
 	text    []byte   // reused
@@ -314,6 +315,7 @@ func (s *store) retire(id uint32) {
 	half := len(s.retired) / 2
 	for _, id := range s.retired[:half] {
 		if s.info.of(id).count == 0 && s.subs.RemoveID(id) {
+			s.unname(id)
 			s.idle--
 		}
 	}
@@ -327,7 +329,36 @@ func (s *store) textOf(b *block, i int, e entry, id uint32) string {
 			return textOf(r.subject)
 		}
 	}
-	return s.subs.Text(id)
+	return s.name(id)
+}
+
+// namesKept is the number of subjects whose text is kept as a string, so that removing many messages of few
+// subjects does not make one for each.
+const namesKept = 256
+
+// name is the text of a subject.
+func (s *store) name(id uint32) string {
+	if s.names == nil {
+		s.names = new([namesKept]named)
+	}
+	n := &s.names[id%namesKept]
+	if n.id != id || n.text == "" {
+		*n = named{id, s.subs.Text(id)}
+	}
+	return n.text
+}
+
+// named is a subject and its id. An id without a subject has no entry.
+type named struct {
+	id   uint32
+	text string
+}
+
+// unname forgets the text of an id that loses its subject.
+func (s *store) unname(id uint32) {
+	if s.names != nil {
+		s.names[id%namesKept] = named{}
+	}
 }
 
 // record is the bytes of a record, or nil when they are not in memory.

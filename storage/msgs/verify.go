@@ -12,7 +12,7 @@ import (
 func Verify(fs storage.FS, s clock.Strand, dir string, manifest []byte, o Options, done func(*Report, error)) {
 	v := &verifier{done: done}
 	p := newOpening(fs, s, dir, o, v.opened)
-	p.offline = true
+	p.d.offline = true
 	p.start(manifest)
 }
 

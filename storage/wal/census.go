@@ -92,6 +92,9 @@ func (r *recovery) takeMember(m *member, seg *segment) {
 		// What it had may have gone with old segments, and what of it is needed come later.
 		st.found.firstNth = m.nth
 		st.found.want = &want{m.checkpoint, m.last, m.hard, len(r.lost)}
+	case st.nth == m.nth && st.found.suspect > 0:
+		st.found.suspect = 0
+		st.found.want = &want{m.checkpoint, m.last, m.hard, len(r.lost)}
 	case st.nth != m.nth:
 		r.lostBetween(st, fmt.Errorf("%w: a census speaks of chunk %d of the group behind chunk %d", errRecord, m.nth, st.nth), r.l.segmentName(seg.number), 0)
 	}

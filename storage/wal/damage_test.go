@@ -3,7 +3,6 @@ package wal_test
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"maps"
 	"slices"
 	"strings"
@@ -83,7 +82,6 @@ func (w *world) trial(t require.TestingT) (told []wal.ID, refused error) {
 		}
 	}
 	known := w.log.Unattached()
-	if os.Getenv("DBG") != "" { fmt.Printf("%+v torn %+v files %v\n", w.report, w.report.Torn, w.disk.Files()) }
 	for _, id := range w.ids() {
 		p := &member{w: w, id: id, m: w.models[id], strand: w.strand}
 		if p.m.dropped == 2 && !slices.Contains(known, id) {
@@ -439,6 +437,7 @@ func TestLogDamageAgainstModel(t *testing.T) {
 		}
 		w.closeLog()
 		files := w.disk.Files()
+		t.Log("files", files)
 		for range rapid.IntRange(1, 2).Draw(t, "faults") {
 			name := files[rapid.IntRange(0, len(files)-2).Draw(t, "file")]
 			size, _ := w.disk.FileSize(name)

@@ -116,7 +116,8 @@ type found struct {
 
 	firstNth uint64 // of the group's chunks, of those that are there
 	losses   int    // that recovery had met at its last chunk
-	want     *want  // what the last census says; nil when all of it was seen
+	want     *want  // what a census says; nil when all of it was seen
+	suspect  int    // losses before its first chunk, of which no census speaks
 }
 
 // prune lets go of what a newer checkpoint made unneeded.

@@ -154,8 +154,12 @@ func (r *recovery) checkNth(st *groupState, c *chunkHeader, off int64, name stri
 }
 
 // lostBetween blames the losses since a group's last chunk for what is missing of it. Of a group that
-// was not seen before, it may be that nothing is.
+// was not seen before, it may be that nothing is: a census can tell.
 func (r *recovery) lostBetween(st *groupState, err error, name string, off int64) {
+	if st.nth == 0 {
+		st.found.suspect = len(r.lost)
+		return
+	}
 	concerned := false
 	for i := st.found.losses; i < len(r.lost); i++ {
 		if r.lost[i].open {
@@ -163,7 +167,7 @@ func (r *recovery) lostBetween(st *groupState, err error, name string, off int64
 			concerned = true
 		}
 	}
-	if st.nth > 0 && !concerned && st.damage == nil {
+	if !concerned && st.damage == nil {
 		r.lossOf(st, name, off, 0, err)
 	}
 }
@@ -184,8 +188,8 @@ func (r *recovery) judge() {
 		}
 		st.giveUp()
 		r.missed(st)
-		for i := st.found.losses; i < len(r.lost); i++ {
-			if r.lost[i].open {
+		for i, o := range r.lost {
+			if o.open && (i < st.found.suspect || i >= st.found.losses) {
 				r.concern(st, i)
 			}
 		}

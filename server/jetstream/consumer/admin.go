@@ -29,6 +29,9 @@ func (c *Consumer) Update(cfg *api.ConsumerConfig) {
 	// The position may have passed what did not match without a record; from here on another
 	// filter decides.
 	c.record(&event{kind: evMove, seq: c.position() + 1, dseq: c.dseq}, false)
+	if c.push != nil && was.DeliverSubject != cfg.DeliverSubject {
+		c.sendAgain()
+	}
 	if c.push != nil && (was.DeliverSubject != cfg.DeliverSubject || was.DeliverGroup != cfg.DeliverGroup) {
 		c.watch()
 	}
@@ -37,6 +40,15 @@ func (c *Consumer) Update(cfg *api.ConsumerConfig) {
 		c.wakeAt(c.activeAt + limit)
 	}
 	c.wake()
+}
+
+// sendAgain puts everything that is pending into the queue: who listens now has seen none of it.
+func (c *Consumer) sendAgain() {
+	w := c.work()
+	c.pending.each(func(e *entry) bool {
+		w.line.push(&c.pending, e)
+		return true
+	})
 }
 
 // configure sets what follows from the configuration alone.

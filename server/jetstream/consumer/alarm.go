@@ -143,7 +143,7 @@ func (c *Consumer) inactivity() int64 {
 	if t <= 0 {
 		return 0
 	}
-	if c.grace == 0 && (c.push == nil || c.cfg.Durable == "") {
+	if c.grace == 0 && (c.push == nil || c.cfg.Durable == "" && t == api.InactiveThresholdDefault) {
 		c.grace = uint16(100 + c.host.Rand().IntN(900))
 	}
 	return int64(t) + int64(c.grace)*int64(time.Millisecond)

@@ -67,7 +67,7 @@ func (c *Consumer) Step(budget int) (more bool) {
 		return true
 	}
 	c.drained(now)
-	if c.group != nil && c.push == nil && c.pick(now) < 0 {
+	if c.group != nil && c.push == nil && (c.ahead > 0 || c.w.line.front(&c.pending) != nil) && c.pick(now) < 0 {
 		c.endUnwilling() // there are messages, but for others
 	}
 	c.rest()

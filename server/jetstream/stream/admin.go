@@ -282,6 +282,7 @@ func (s *Stream) DeleteConsumer(name string, done func(found bool)) {
 		s.proposeEvents()
 		s.propose(binary.AppendUvarint([]byte{kindConsumerDelete}, uint64(h.id)), &answerTag{func() {
 			done(true)
+			s.consumerDeleted(h)
 			next()
 		}}, raft.Prompt)
 	})
@@ -289,11 +290,7 @@ func (s *Stream) DeleteConsumer(name string, done func(found bool)) {
 
 // expire removes a consumer that was inactive for too long.
 func (s *Stream) expire(h *hosted) {
-	s.DeleteConsumer(h.name, func(found bool) {
-		if found {
-			s.consumerDeleted(h)
-		}
-	})
+	s.DeleteConsumer(h.name, func(bool) {})
 }
 
 // consumerDeleted publishes the advisory of a consumer's end.

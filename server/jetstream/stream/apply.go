@@ -3,6 +3,7 @@ package stream
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,11 +26,43 @@ const (
 // answerTag is what an administrative entry carries to its apply.
 type answerTag struct{ done func() }
 
-// propose hands an entry to the group. Its tag comes back with Apply.
+// proposal is an entry that waits for room.
+type proposal struct {
+	payload []byte
+	tag     any
+	class   raft.Class
+}
+
+// propose hands an entry to the group. Its tag comes back with Apply. Where the disk does not keep
+// up, entries wait, in order; [Stream.take] bounds what publishers add to them.
 func (s *Stream) propose(payload []byte, tag any, class raft.Class) {
-	if err := s.group.Propose(payload, tag, class); err != nil {
-		s.refuse(tag, err)
+	if len(s.jam) == 0 {
+		err := s.group.Propose(payload, tag, class)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, raft.ErrBusy) {
+			s.refuse(tag, err)
+			return
+		}
+		s.group.WhenRoom(s.clearJam)
 	}
+	s.jam = append(s.jam, proposal{payload, tag, class})
+	s.jammed += len(payload)
+}
+
+// clearJam proposes what waits, as far as there is room.
+func (s *Stream) clearJam() {
+	if s.closed {
+		return
+	}
+	s.tick()
+	jam := s.jam
+	s.jam, s.jammed = nil, 0
+	for _, p := range jam {
+		s.propose(p.payload, p.tag, p.class)
+	}
+	s.endTask()
 }
 
 // refuse ends what waited for an entry that the group does not take: a publisher gets no

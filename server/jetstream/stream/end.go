@@ -57,6 +57,7 @@ func (s *Stream) Delete(done func()) {
 	for _, h := range s.consumers.all() {
 		h.c.Stop(consumer.StreamDeleted)
 		s.consumers.remove(h)
+		s.consumerDeleted(h)
 	}
 	s.closed = true
 	s.wake.Stop()

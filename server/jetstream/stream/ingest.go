@@ -48,11 +48,14 @@ func (s *Stream) letGoIntake(t *intake) {
 func (s *Stream) take(batches []*broker.Batch) {
 	s.tick()
 	for _, b := range batches {
-		if s.closed || s.failed != nil {
+		switch {
+		case s.closed || s.failed != nil:
 			b.Release()
-			continue
+		case s.jammed > 0 && s.jammed+b.Bytes > s.env.Limits.BufferedBytes:
+			s.turnAway(b)
+		default:
+			s.takeBatch(b)
 		}
-		s.takeBatch(b)
 	}
 	s.endTask()
 }
@@ -119,6 +122,17 @@ func (s *Stream) overflow(b *broker.Batch, _ clock.Strand) {
 		ack := api.AppendPubAckError(nil, s.name, api.ErrStreamTooManyRequests)
 		for i := range b.Messages {
 			b.Answer(i, tooManyRequests, ack)
+		}
+	}
+	b.Release()
+}
+
+// turnAway answers the publishers of a batch that came while too much waits for the log.
+func (s *Stream) turnAway(b *broker.Batch) {
+	for i := range b.Messages {
+		if m := &b.Messages[i]; len(m.Reply) > 0 && !s.cfg.NoAck {
+			s.scratch = api.AppendPubAckError(s.scratch[:0], s.name, api.ErrStreamTooManyRequests)
+			s.sender.Publish(m.Reply, nil, tooManyRequests, s.scratch)
 		}
 	}
 	b.Release()

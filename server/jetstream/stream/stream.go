@@ -119,6 +119,8 @@ type Stream struct {
 	waiting   map[string][]func() // operations on a consumer that is being created or deleted
 	held      []func()            // inputs that wait for a checkpoint
 	counted   counted             // told to Usage
+	jam       []proposal          // that wait for room in the log
+	jammed    int                 // their bytes
 }
 
 // counted is what a stream has told its account's usage.
