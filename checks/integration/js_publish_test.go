@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"encoding/json"
 	"fmt"
 	"syscall"
 	"testing"
@@ -56,7 +57,7 @@ func TestPublishExpectations(t *testing.T) {
 		{"though there is one", "E.c", []string{"Nats-Expected-Last-Subject-Sequence", "0"}, 10071},
 		{"last of a wildcard", "E.d", []string{
 			"Nats-Expected-Last-Subject-Sequence", "4", "Nats-Expected-Last-Subject-Sequence-Subject", "E.*"}, 0}, // 5
-		{"an id", "E.a", []string{"Nats-Msg-Id", "one"}, 0}, // 6
+		{"an id", "E.a", []string{"Nats-Msg-Id", "one"}, 0},                                            // 6
 		{"that id last", "E.a", []string{"Nats-Expected-Last-Msg-Id", "one", "Nats-Msg-Id", "two"}, 0}, // 7
 		{"another id last", "E.a", []string{"Nats-Expected-Last-Msg-Id", "one"}, 10070},
 	} {
@@ -126,6 +127,54 @@ func TestAtomicBatches(t *testing.T) {
 	stream(t, js, jetstream.StreamConfig{Name: "PLAIN"})
 	ack = request(t, js.Conn(), "PLAIN", "1", "Nats-Batch-Id", "x", "Nats-Batch-Sequence", "1")
 	require.Equal(t, 10174, code(ack))
+}
+
+func TestFastBatches(t *testing.T) {
+	t.Parallel()
+	js, nc := startJS(t).js()
+	s := stream(t, js, jetstream.StreamConfig{Name: "PLAIN"})
+	must(t, nc, "STREAM.CREATE.F", map[string]any{"name": "F", "subjects": []string{"F"}, "allow_batched": true})
+	send := func(inbox, subject, id string, seq, op int) {
+		t.Helper()
+		reply := fmt.Sprintf("%s.%s.2.fail.%d.%d.$FI", inbox, id, seq, op)
+		require.NoError(t, nc.PublishRequest(subject, reply, fmt.Append(nil, seq)))
+	}
+	inbox := nats.NewInbox()
+	acks := flushed(t, nc, inbox+".>")
+	send(inbox, "F", "one", 1, 0)
+	require.JSONEq(t, `{"type":"ack","seq":0,"msgs":2}`, string(next(t, acks).Data))
+	const many = 100
+	for i := 2; i < many; i++ {
+		send(inbox, "F", "one", i, 1)
+	}
+	send(inbox, "F", "one", many, 2)
+	last := uint64(0)
+	for {
+		var ack struct {
+			Type   string
+			Seq    uint64
+			Stream string
+			Count  int
+		}
+		text := next(t, acks).Data
+		require.NoError(t, json.Unmarshal(text, &ack))
+		require.GreaterOrEqual(t, ack.Seq, last, "%s", text)
+		if last = ack.Seq; ack.Stream != "" {
+			require.Equal(t, "F", ack.Stream)
+			require.EqualValues(t, many, ack.Seq)
+			require.Equal(t, many, ack.Count)
+			break
+		}
+		require.Equal(t, "ack", ack.Type, "%s", text)
+	}
+	send(inbox, "F", "two", 1, 0)
+	next(t, acks)
+	send(inbox, "F", "two", 5, 1) // a gap ends it
+	require.Contains(t, string(next(t, acks).Data), `"type":"gap"`)
+	require.Contains(t, string(next(t, acks).Data), `"seq":101,"batch":"two","count":1`)
+	send(inbox, "PLAIN", "three", 1, 0)
+	require.Contains(t, string(next(t, acks).Data), `"err_code":10205`)
+	require.Zero(t, state(t, s).Msgs)
 }
 
 func TestCounters(t *testing.T) {

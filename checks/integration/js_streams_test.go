@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"syscall"
 	"testing"
 	"time"
@@ -280,4 +281,54 @@ func TestLegacyStreamManagement(t *testing.T) {
 	require.NoError(t, js.PurgeStream("L"))
 	require.NoError(t, js.DeleteStream("L"))
 	require.ErrorIs(t, js.DeleteStream("L"), nats.ErrStreamNotFound)
+}
+
+func TestRulesOfTheAPI(t *testing.T) {
+	t.Parallel()
+	js, nc := startJS(t).js()
+	stream(t, js, jetstream.StreamConfig{Name: "S"})
+	require.Equal(t, 10025, refused(t, nc, "STREAM.CREATE.X", map[string]any{"name": "X", "colour": "red"}), "an unknown field")
+	require.Equal(t, 10025, refused(t, nc, "STREAM.CREATE.X", "text"))
+	require.Equal(t, 10056, refused(t, nc, "STREAM.CREATE.X", map[string]any{"name": "Y"}))
+	require.Equal(t, 10059, refused(t, nc, "STREAM.INFO.NONE", nil))
+	require.Equal(t, 10157, refused(t, nc, "STREAM.CREATE.X", map[string]any{"name": "X", "max_msgs": -5, "pedantic": true}))
+	answer, err := nc.RequestMsg(message("$JS.API.INFO", "", "Nats-Required-Api-Level", "99"), patience)
+	require.NoError(t, err)
+	require.Contains(t, string(answer.Data), `"err_code":10185`)
+	answer, err = nc.RequestMsg(message("$JS.API.STREAM.NAMES", "", "Nats-Required-Api-Level", "1"), patience)
+	require.NoError(t, err)
+	require.Contains(t, string(answer.Data), `"streams":["S"]`)
+	_, err = nc.Request("$JS.API.NOTHING", nil, 100*time.Millisecond)
+	require.Error(t, err)
+}
+
+func TestLongListsComeInPages(t *testing.T) {
+	t.Parallel()
+	js, nc := startJS(t).js()
+	const many = 300
+	for i := range many {
+		must(t, nc, fmt.Sprintf("STREAM.CREATE.S%03d", i), map[string]any{"name": fmt.Sprintf("S%03d", i), "storage": "memory"})
+	}
+	page := must(t, nc, "STREAM.LIST", map[string]any{"offset": 256})
+	require.EqualValues(t, many, page["total"])
+	require.Len(t, page["streams"], many-256)
+	names := 0
+	for range js.StreamNames(within(t)).Name() {
+		names++
+	}
+	require.Equal(t, many, names)
+}
+
+func TestFirstSequenceAndPromotion(t *testing.T) {
+	t.Parallel()
+	js, nc := startJS(t).js()
+	ctx := within(t)
+	stream(t, js, jetstream.StreamConfig{Name: "A", FirstSeq: 1000})
+	require.EqualValues(t, 1000, request(t, nc, "A", "x")["seq"])
+	m := stream(t, js, jetstream.StreamConfig{Name: "M", Mirror: &jetstream.StreamSource{Name: "A"}})
+	require.Eventually(t, func() bool { return state(t, m).LastSeq == 1000 }, patience, tick)
+	require.NoError(t, js.DeleteStream(ctx, "A"))
+	_, err := js.UpdateStream(ctx, jetstream.StreamConfig{Name: "M", Subjects: []string{"A"}})
+	require.NoError(t, err, "a mirror becomes a stream of its own")
+	require.EqualValues(t, 1001, request(t, nc, "A", "y")["seq"])
 }

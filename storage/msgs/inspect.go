@@ -103,6 +103,9 @@ func (f *FileInfo) inspect(p []byte, o *Options) {
 	if h.number != number {
 		f.damage(0, fmt.Errorf("%w: it is file %d", errHeader, h.number))
 	}
+	if err == nil && (h.magic == subjectMagic) != (suffix == subjectSuffix) {
+		f.damage(0, fmt.Errorf("%w: it is another kind of file", errHeader))
+	}
 	c := codec{sealer: o.Sealer, identity: h.identity, number: h.number, seed: seedOf(h.identity, h.number)}
 	if suffix == subjectSuffix {
 		f.Kind = "subjects"

@@ -3,6 +3,8 @@ package msgs
 import (
 	"fmt"
 	"strconv"
+
+	"github.com/lockstepmq/lockstep/storage/subjects"
 )
 
 func baseName(number uint64, suffix string) string { return fmt.Sprintf("%08x%s", number, suffix) }
@@ -91,16 +93,48 @@ func (p *opening) enter(id uint64, text []byte) {
 func (p *opening) insertSubjects() {
 	s := p.d.st
 	s.subs.Grow(len(p.entries))
-	for id := range p.entries {
-		e := &p.entries[id]
-		if e.order == 0 || !p.insertAs(uint32(id), e) {
-			e.order = 0
-			p.hold(uint32(id))
-			continue
+	if !p.insertAll() {
+		s.subs = subjects.Seeded(s.seed)
+		s.subs.Grow(len(p.entries))
+		for id := range p.entries {
+			e := &p.entries[id]
+			if e.order == 0 || !p.insertAs(uint32(id), e) {
+				e.order = 0
+				p.hold(uint32(id))
+			}
 		}
-		s.note(uint32(id), e.text, s.subs.Len())
+	}
+	for id := range p.entries {
+		if e := &p.entries[id]; e.order != 0 {
+			s.note(uint32(id), e.text, id+1)
+		}
 	}
 	s.info.grow(s.subs.IDs())
+}
+
+// insertAll inserts all subjects the fast way, and tells whether all of them are different, so that each got its
+// id.
+func (p *opening) insertAll() bool {
+	const batch = 4096
+	var ids []uint32
+	texts := make([][]byte, 0, batch)
+	for from := 0; from < len(p.entries); from += batch {
+		texts, ids = texts[:0], ids[:0]
+		for i := from; i < min(from+batch, len(p.entries)); i++ {
+			if p.entries[i].order == 0 {
+				texts = append(texts, placeholder(uint32(i)))
+			} else {
+				texts = append(texts, p.entries[i].text)
+			}
+		}
+		ids = p.d.st.subs.InsertAll(ids, texts)
+		for i, id := range ids {
+			if int(id) != from+i {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // insertAs inserts a subject, whose id must come out as given. Of two ids that claim a subject the one that was
@@ -127,8 +161,10 @@ func (p *opening) insertAs(id uint32, e *subjectEntry) bool {
 
 // hold takes an id with a text that no subject can have.
 func (p *opening) hold(id uint32) {
-	p.d.st.subs.Insert(strconv.AppendUint([]byte("\x00 "), uint64(id), 10))
+	p.d.st.subs.Insert(placeholder(id))
 }
+
+func placeholder(id uint32) []byte { return strconv.AppendUint([]byte("\x00 "), uint64(id), 10) }
 
 // link puts a block into the index: its messages become the last ones of their subjects so far.
 func (p *opening) link(b *block, ttls []slotTTL, r *blockRead) {

@@ -437,7 +437,6 @@ func TestLogDamageAgainstModel(t *testing.T) {
 		}
 		w.closeLog()
 		files := w.disk.Files()
-		t.Log("files", files)
 		for range rapid.IntRange(1, 2).Draw(t, "faults") {
 			name := files[rapid.IntRange(0, len(files)-2).Draw(t, "file")]
 			size, _ := w.disk.FileSize(name)

@@ -50,6 +50,7 @@ type StreamSourceInfo struct {
 	Name              string                   `json:"name"`
 	External          *ExternalStream          `json:"external,omitempty"`
 	Lag               uint64                   `json:"lag"`
+	Seq               uint64                   `json:"seq,omitempty"` // at the origin, of a source's newest message here
 	Active            time.Duration            `json:"active"`
 	Error             *Error                   `json:"error,omitempty"`
 	FilterSubject     string                   `json:"filter_subject,omitempty"`

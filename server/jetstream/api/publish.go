@@ -168,7 +168,7 @@ func (h *PublishHeaders) takeRare(name, value []byte) {
 }
 
 // mayBeEmpty are headers whose empty value is not the same as no header.
-const mayBeEmpty = HasScheduleTimeZone
+const mayBeEmpty = HasScheduleTimeZone | HasBatchCommit
 
 // first tells whether a name comes for the first time.
 func (h *PublishHeaders) first(bit Has) bool {

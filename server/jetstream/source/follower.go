@@ -239,6 +239,9 @@ func (f *Follower) arrived(attempt uint64, batch []broker.Arrival) {
 func (f *Follower) info() *api.StreamSourceInfo {
 	i := Idle(f.src)
 	i.Lag, i.Error = f.lag, f.err
+	if !f.mirror {
+		i.Seq, _, _ = f.host.Position(f.key)
+	}
 	if f.known {
 		i.Active = f.host.Mono() - f.heard
 	}

@@ -232,6 +232,9 @@ func (s *Stream) updateConsumer(h *hosted, next *api.ConsumerConfig, action api.
 	was := h.c.Config()
 	next.Name = h.name
 	next.PauseUntil = was.PauseUntil
+	if next.Sourcing && was.Sourcing {
+		done = s.startingOver(h, max(next.OptStartSeq, 1), done)
+	}
 	if was.Equal(next) {
 		done(s.consumerInfo(h), false, nil)
 		return
@@ -257,6 +260,18 @@ func (s *Stream) updateConsumer(h *hosted, next *api.ConsumerConfig, action api.
 	s.propose(appendConsumerEntry([]byte{kindConsumerUpdate}, h.id, h.name, h.c.Created(), next), &answerTag{func() {
 		done(s.consumerInfo(h), false, nil)
 	}}, raft.Prompt)
+}
+
+// startingOver lets a mirror or source that takes up its durable again begin where it says, with consumer
+// sequence 1, before done is called.
+func (s *Stream) startingOver(h *hosted, seq uint64, done func(*api.ConsumerInfo, bool, *api.Error)) func(*api.ConsumerInfo, bool, *api.Error) {
+	return func(info *api.ConsumerInfo, created bool, err *api.Error) {
+		if err != nil {
+			done(info, created, err)
+			return
+		}
+		h.c.Reset(seq, func(_ uint64, err *api.Error) { done(s.consumerInfo(h), false, err) })
+	}
 }
 
 // ConsumerInfo reports a consumer.
