@@ -10,6 +10,8 @@ endif
 
 GO      ?= go
 ARGS    ?=
+# Where JetStream of `run` keeps its streams.
+DATA    ?= data
 # Time for each Go fuzz target.
 BUDGET  ?= 30s
 # Simulation: how long to look for failing seeds, with how many processes' worth of work, and where to keep them.
@@ -33,8 +35,8 @@ MODULES := $(patsubst %/go.mod,%,$(wildcard */go.mod */*/go.mod */*/*/go.mod))
 .DEFAULT_GOAL := run
 
 .PHONY: run
-run: build ## Build and run the server (ARGS="-p 4333 -m 8222")
-	bin/lockstep $(ARGS)
+run: build ## Build and run the server with JetStream in DATA (ARGS="-p 4333 -m 8222")
+	bin/lockstep -js -sd $(DATA) $(ARGS)
 
 # The revision that INFO states, where there is one.
 COMMIT := $(shell git rev-parse --short=7 HEAD 2>/dev/null)

@@ -152,6 +152,14 @@ func (s *realStrand) PostFrom(from Strand, task func()) {
 	go s.work()
 }
 
+// PostHere is Post for a goroutine of the real shell that is on no strand: where nobody has the token,
+// it runs the task itself, and what that passes work to, up to a slice.
+func (s *realStrand) PostHere(task func()) {
+	if s.push(realTask{fn: task}) {
+		work(s)
+	}
+}
+
 // push queues t and reports whether the caller took the token with it and so
 // must see to it that the strand runs.
 func (s *realStrand) push(t realTask) (claimed bool) {

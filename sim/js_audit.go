@@ -196,6 +196,10 @@ func (j *jsWorld) auditStream(advance func(time.Duration), c *jsClient, s *jsStr
 // auditConsumers asks every consumer, when nobody else is busy.
 func (j *jsWorld) auditConsumers(advance func(time.Duration), c *jsClient, q *queueLoad) {
 	for _, k := range q.consumers {
+		if k.ghost != nil {
+			q.s.hist.Consumers = append(q.s.hist.Consumers, k.ghost)
+			k.ghost = nil
+		}
 		if k.hist == nil {
 			continue
 		}

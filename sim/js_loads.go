@@ -59,13 +59,16 @@ func (l *plainLoad) calm() {
 
 func (l *plainLoad) drained() bool { return true }
 
+// jsWritesMax bounds the publishes of a load: a longer history tells little more.
+const jsWritesMax = 3000
+
 // begin makes clients that act once the stream is there.
 func (l *plainLoad) begin(name string, n int, step func(*jsClient)) {
 	for i := range n {
 		c := l.j.newClient(fmt.Sprintf("js-%s%d", name, i))
 		l.clients = append(l.clients, c)
 		c.every(func() {
-			if l.s.ensure(c) {
+			if l.s.ensure(c) && len(l.s.hist.Writes) < jsWritesMax {
 				step(c)
 			}
 		})

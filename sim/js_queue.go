@@ -28,10 +28,11 @@ type jsConsumer struct {
 	config  map[string]any
 	hist    *js.Consumer // of the present incarnation; nil while there is none
 	asking  bool
-	fleet   bool   // it comes and goes
-	pending uint64 // as reported last
-	empty   bool   // nothing is left, it said
-	asked   bool   // an info is under way
+	ghost   *js.Consumer // whose creation was not answered
+	fleet   bool         // it comes and goes
+	pending uint64       // as reported last
+	empty   bool         // nothing is left, it said
+	asked   bool         // an info is under way
 }
 
 func startQueueLoad(j *jsWorld, retention string) jsLoad {
@@ -120,6 +121,9 @@ func (k *jsConsumer) ensure(c *jsClient) bool {
 		Stream: k.l.s.name, Name: k.name, AckWait: k.l.j.plan.AckWait, MaxDeliver: k.l.j.plan.Deliver,
 		Asked: c.w.rec.now(), Deleted: core.Never, Gone: core.Never, Created: core.Never,
 	}
+	if k.ghost != nil {
+		h.Asked = k.ghost.Asked
+	}
 	h.Filter, _ = k.config["filter_subject"].(string)
 	h.MaxPending, _ = k.config["max_ack_pending"].(int)
 	c.request("CONSUMER.DURABLE.CREATE."+k.l.s.name+"."+k.name, map[string]any{"stream_name": k.l.s.name, "config": k.config}, func(a *js.Answer) {
@@ -127,11 +131,14 @@ func (k *jsConsumer) ensure(c *jsClient) bool {
 		switch {
 		case a != nil && a.Err == 0:
 			h.Created = a.At
+			if k.ghost != nil {
+				h.Asked, k.ghost = k.ghost.Asked, nil
+			}
 			k.hist = h
 			k.l.s.hist.Consumers = append(k.l.s.hist.Consumers, h)
 			k.l.j.ops["js_consumers"]++
 		case a == nil: // it may be there: what it keeps is kept by right
-			k.l.s.hist.Consumers = append(k.l.s.hist.Consumers, h)
+			k.ghost = h
 		case a.Err != js.NoResponders && !k.l.j.troubled():
 			c.w.violate(js.APITruth, "creating consumer %s was refused: %s", k.name, errText(a))
 		}

@@ -15,6 +15,8 @@ import (
 const (
 	// realBufferMax is how much a file buffers before it writes out unasked, in bytes.
 	realBufferMax = 256 << 10
+	// writeHereMax is how much WriteOut writes without a worker, in bytes.
+	writeHereMax = 64 << 10
 	// realBufferKept bounds the buffer kept for use again, in bytes.
 	realBufferKept = 1 << 20
 )
@@ -158,32 +160,54 @@ func (f *realFile) push(op realOp) {
 	}
 }
 
-// work does what is queued: one write of the buffer and one sync for all.
+// work does what is queued: one write of the buffer and one sync for all. What was queued meanwhile is
+// another worker's, since this one goes on with what the answers set in motion.
 func (f *realFile) work() {
-	for {
-		f.mu.Lock()
-		ops := f.ops
-		f.ops = nil
-		if len(ops) == 0 {
-			f.running = false
-			f.mu.Unlock()
-			return
-		}
-		f.inFlight, f.buffer = f.buffer, f.inFlight[:0]
-		closing := f.closed
-		f.mu.Unlock()
+	f.mu.Lock()
+	ops := f.ops
+	f.ops = nil
+	f.inFlight, f.buffer = f.buffer, f.inFlight[:0]
+	closing := f.closed
+	f.mu.Unlock()
 
-		err := f.writeOut()
-		var syncErr error
-		if slices.ContainsFunc(ops, func(op realOp) bool { return op.sync }) && err == nil {
-			syncErr = syncData(f.sys)
-		}
-		if closing {
-			f.end()
-		}
-		f.answer(ops, err, syncErr)
+	err := f.writeOut()
+	var syncErr error
+	if slices.ContainsFunc(ops, func(op realOp) bool { return op.sync }) && err == nil {
+		syncErr = syncData(f.sys)
 	}
+	if closing {
+		f.end()
+	}
+	f.next()
+	f.answer(ops, err, syncErr)
 }
+
+// next goes on with what was queued, if anything was.
+func (f *realFile) next() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.running = len(f.ops) > 0 && f.pool.do(f.work)
+}
+
+// writeHere writes the buffer out on the caller's goroutine, and tells whether it did. The system
+// copies a little to its cache sooner than a worker would be awake.
+func (f *realFile) writeHere() (bool, error) {
+	f.mu.Lock()
+	if f.running || f.closed || f.buffered > writeHereMax {
+		f.mu.Unlock()
+		return false, nil
+	}
+	f.running = true
+	f.inFlight, f.buffer = f.buffer, f.inFlight[:0]
+	f.mu.Unlock()
+	err := f.writeOut()
+	f.next()
+	return true, err
+}
+
+// posterHere is a strand of the real clock: PostHere runs the task on the caller's goroutine when
+// nobody is on the strand.
+type posterHere interface{ PostHere(task func()) }
 
 // answer tells those who asked, each on its strand.
 func (f *realFile) answer(ops []realOp, written, synced error) {
@@ -201,7 +225,12 @@ func (f *realFile) answer(ops []realOp, written, synced error) {
 		if err != nil {
 			err = &OpError{name, f.name, realError(err)}
 		}
-		op.strand.Post(func() { op.done(err) })
+		task := func() { op.done(err) }
+		if s, ok := op.strand.(posterHere); ok {
+			s.PostHere(task)
+		} else {
+			op.strand.Post(task)
+		}
 	}
 }
 
@@ -259,6 +288,13 @@ func (f *realFile) closeSys() { _ = f.sys.Close() }
 
 // WriteOut implements File.
 func (f *realFile) WriteOut(s clock.Strand, done func(error)) {
+	if did, err := f.writeHere(); did {
+		if err != nil {
+			err = &OpError{"write", f.name, realError(err)}
+		}
+		s.Post(func() { done(err) })
+		return
+	}
 	f.request(realOp{strand: s, done: done}, "write")
 }
 

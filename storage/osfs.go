@@ -78,7 +78,11 @@ func (p *pool) do(job func()) bool {
 		p.workers++
 		go p.work()
 	}
-	p.wake.Broadcast()
+	if p.closing {
+		p.wake.Broadcast()
+	} else {
+		p.wake.Signal() // only workers wait
+	}
 	return true
 }
 

@@ -268,7 +268,7 @@ func (b *book) needed(a *Audit, w *Write, here bool) {
 		maybe, sure := c.settledBy(w.Seq)
 		existed := c.Created < w.Call && c.Deleted > a.At
 		if b.s.Retention == "workqueue" {
-			existed = c.Deleted > a.At
+			existed = c.Created != core.Never && c.Deleted > a.At
 		}
 		mayExist := c.Asked < w.Return && c.Gone > a.At || b.s.Retention == "workqueue"
 		if mayExist && !sure {

@@ -11,11 +11,11 @@ import (
 )
 
 // searchWait bounds the search for one subject's order.
-const searchWait = 5 * time.Second
+const searchWait = 2 * time.Second
 
 // opsMax bounds how much of a subject's history is searched: the first part of it, up to
 // where nothing was under way.
-const opsMax = 300
+const opsMax = 200
 
 // subjectState is the last message on a subject.
 type subjectState struct {

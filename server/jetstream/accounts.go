@@ -123,8 +123,8 @@ func (m *Manager) accountStats(t *tenant) api.JetStreamAccountStats {
 // accountPurge removes the streams of an account, by request of the system account.
 func (m *Manager) accountPurge(r *request) {
 	t := m.accounts[r.Account]
-	if t == nil {
-		r.fail(api.ErrNoAccount)
+	if t == nil { // has nothing to purge
+		r.respond(&api.AccountPurgeResponse{ApiResponse: r.head(), Initiated: true})
 		return
 	}
 	for _, name := range t.sorted() {

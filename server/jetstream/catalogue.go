@@ -24,7 +24,7 @@ func (a *asset) name() string { return a.Config.Name }
 
 // change is an entry of the catalogue's log.
 type change struct {
-	Op    string `json:"op"` // create, update, delete
+	Op    string `json:"op"` // create, update, delete; claim: its group is used, without the stream being there
 	Asset *asset `json:"asset"`
 }
 
@@ -68,6 +68,8 @@ func (c *catalogue) apply(ch *change) {
 	switch ch.Op {
 	case "create":
 		c.Assets[key] = ch.Asset
+		c.Next = max(c.Next, ch.Asset.Group+1)
+	case "claim":
 		c.Next = max(c.Next, ch.Asset.Group+1)
 	case "update":
 		if a := c.Assets[key]; a != nil && a.Group == ch.Asset.Group {

@@ -136,14 +136,22 @@ func (m *Manager) consumerPause(r *request) {
 	})
 }
 
-func (m *Manager) consumerUnpin(r *request) {
-	var req api.JSApiConsumerUnpinRequest
-	if err := api.DecodeLenient(r.body, &req); err != nil {
-		r.fail(err)
-		return
+// unpin reads the body of an unpin.
+func (r *request) unpin() (*api.JSApiConsumerUnpinRequest, *api.Error) {
+	req := &api.JSApiConsumerUnpinRequest{}
+	if err := api.DecodeLenient(r.body, req); err != nil {
+		return nil, err
 	}
 	if req.Group == "" {
-		r.fail(api.ErrInvalidJSON.With("consumer group not specified"))
+		return nil, api.ErrInvalidJSON.With("consumer group not specified")
+	}
+	return req, nil
+}
+
+func (m *Manager) consumerUnpin(r *request) {
+	req, err := r.unpin()
+	if err != nil {
+		r.fail(err)
 		return
 	}
 	m.onConsumer(r, func(s *stream.Stream, h stream.Handle) {

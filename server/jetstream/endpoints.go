@@ -14,6 +14,8 @@ var handlers = [...]func(*Manager, *request){
 	api.EndpointStreamInfo:         (*Manager).streamInfo,
 	api.EndpointStreamDelete:       (*Manager).streamDelete,
 	api.EndpointStreamPurge:        (*Manager).streamPurge,
+	api.EndpointStreamSnapshot:     (*Manager).streamSnapshot,
+	api.EndpointStreamRestore:      (*Manager).streamRestore,
 	api.EndpointMsgGet:             (*Manager).msgGet,
 	api.EndpointMsgDelete:          (*Manager).msgDelete,
 	api.EndpointStreamPeerRemove:   (*Manager).clusterOnly,

@@ -42,6 +42,9 @@ func (m *Manager) consumerLimits(t *tenant) api.ConsumerServerLimits {
 	if g, err := t.limitsOf(1); err == nil && g.MaxAckPending > 0 {
 		l.AccountMaxAckPending = g.MaxAckPending
 	}
+	if g, err := t.limitsOf(1); err == nil {
+		l.MaxConsumers = g.MaxConsumers
+	}
 	return l
 }
 

@@ -25,6 +25,7 @@ func (m *Manager) catalogued() {
 		return
 	}
 	m.sink = m.cfg.Broker.NewSink(m.strand, broker.SinkOptions{Name: "jetstream", WithInfo: true, Wants: wantsAPI}, m.drain)
+	m.foreign = m.cfg.Broker.NewSink(m.strand, broker.SinkOptions{Name: "jetstream", WithInfo: true}, m.drain)
 	for _, acc := range m.cfg.Broker.Accounts() {
 		m.admit(acc)
 	}
@@ -107,7 +108,11 @@ func (m *Manager) admit(acc *account.Account) {
 	if t.sub != nil {
 		return
 	}
-	sub, err := m.sink.Subscribe(acc, api.Prefix+">", "")
+	sink := m.sink
+	if acc == m.cfg.Broker.SystemAccount() {
+		sink = m.foreign
+	}
+	sub, err := sink.Subscribe(acc, api.Prefix+">", "")
 	if err != nil {
 		m.broken(err)
 		return
@@ -186,6 +191,7 @@ func (m *Manager) Close(done func()) {
 		m.stopped = true
 		if m.sink != nil {
 			m.sink.Close()
+			m.foreign.Close()
 		}
 		left := 1
 		one := func() {
@@ -194,6 +200,7 @@ func (m *Manager) Close(done func()) {
 			}
 		}
 		for _, t := range m.order {
+			left += t.stopRestores(one)
 			for _, name := range t.sorted() {
 				if s := t.streams[name].s; s != nil {
 					left++

@@ -45,12 +45,17 @@ func (m *Manager) drain(batches []*broker.Batch) {
 // receive serves one request. What of it is kept is copied.
 func (m *Manager) receive(b *broker.Batch, a *broker.Arrival) {
 	t := m.subs[a.Sub]
+	if t == nil || m.stopped {
+		return
+	}
 	call, ok := api.ParseCall(string(a.Subject))
-	if t == nil || !ok || m.stopped {
+	system := t.acc == m.cfg.Broker.SystemAccount()
+	foreign := system && (!ok || !wantsAPI(a.Subject)) // nothing that the system account could ask for
+	if !ok && !foreign {
 		return
 	}
 	serve := handlers[call.Endpoint]
-	if serve == nil {
+	if serve == nil && !foreign {
 		return
 	}
 	r := &request{
@@ -60,13 +65,13 @@ func (m *Manager) receive(b *broker.Batch, a *broker.Arrival) {
 	switch {
 	case !api.LevelServed(r.header):
 		r.fail(api.ErrRequiredApiLevel)
-	case t.acc == m.cfg.Broker.SystemAccount() && call.Endpoint != api.EndpointAccountInfo && call.Account == "":
+	case foreign, system && call.Endpoint != api.EndpointAccountInfo && call.Account == "":
 		r.respondWith(t.sender, api.Marshal(&api.ApiResponse{Type: "io.nats.jetstream.api.v1.system_response", Error: api.ErrNotEnabledForAccount}), true)
 	case t.grant == nil && call.Account == "" && t.imports(a.Subject):
 		// whoever exports it answers
 	case t.grant == nil && call.Account == "":
-		r.fail(api.ErrNotEnabledForAccount)
-	case call.Account != "" && t.acc != m.cfg.Broker.SystemAccount():
+		r.refuseAccount()
+	case call.Account != "" && !system:
 		// the system account's to ask; nothing answers others
 	default:
 		serve(m, r)
@@ -81,6 +86,24 @@ func (t *tenant) imports(subj []byte) bool {
 		}
 	}
 	return false
+}
+
+// refuseAccount answers for an account without JetStream. Some requests are read before that is
+// looked at, and resets are never answered.
+func (r *request) refuseAccount() {
+	var err *api.Error
+	switch r.Endpoint {
+	case api.EndpointConsumerReset:
+		return
+	case api.EndpointConsumerCreate, api.EndpointConsumerDurable:
+		err = r.decode(&api.CreateConsumerRequest{})
+	case api.EndpointConsumerUnpin:
+		_, err = r.unpin()
+	}
+	if err == nil {
+		err = api.ErrNotEnabledForAccount
+	}
+	r.fail(err)
 }
 
 // head is the beginning of a response.
@@ -153,7 +176,30 @@ func (t *tenant) advise(subject string, build func(id string, now time.Time) any
 
 // auditOf is the advisory of a request.
 func (r *request) auditOf(response []byte) any {
-	return api.NewAPIAudit(r.id, r.m.cfg.Clock.Now(), r.m.env.Server, clientOf(r.info), r.text, r.body, response, r.m.env.Domain)
+	return api.NewAPIAudit(r.id, r.m.cfg.Clock.Now(), r.m.env.Server, r.client(), r.text, r.body, response, r.m.env.Domain)
+}
+
+// client is who sent the request, as advisories show it. Who asked through an import is as much as
+// the import tells, and the account that exports.
+func (r *request) client() any {
+	told := api.HeaderValue(r.header, account.RequestInfoHeader)
+	if len(told) == 0 || r.info != nil && r.info.Account == r.t.name { // of no boundary, whatever a client says
+		return clientOf(r.info)
+	}
+	var c struct {
+		account.ClientInfo
+		Acc    string        `json:"acc"`
+		Ver    string        `json:"ver"`
+		Client string        `json:"client_type"`
+		RTT    time.Duration `json:"rtt"`
+	}
+	if json.Unmarshal(told, &c) != nil {
+		return nil
+	}
+	info := c.ClientInfo
+	info.Account, info.Version, info.ClientType, info.RTT = c.Acc, c.Ver, c.Client, c.RTT
+	info.Service, info.Server, info.JWT = r.t.name, r.m.env.Server, ""
+	return clientOf(&info)
 }
 
 // clientOf is who sent a request, as advisories show it.

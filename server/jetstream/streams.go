@@ -84,12 +84,20 @@ func (m *Manager) createStream(r *request, req *api.StreamConfigRequest, next fu
 		next()
 		return
 	}
+	if l, err := t.limitsOf(cfg.Replicas); err == nil && l.MaxConsumers > 0 && cfg.MaxConsumers > l.MaxConsumers {
+		r.fail(api.ErrMaximumConsumersLimit)
+		next()
+		return
+	}
 	if mem := t.streams[cfg.Name]; mem != nil {
 		m.createdBefore(r, mem, cfg)
 		next()
 		return
 	}
 	err = m.admissible(t, cfg, nil)
+	if t.restores[cfg.Name] != nil {
+		err = api.ErrStreamNameExist
+	}
 	if err == nil && t.overlaps(cfg) {
 		err = api.ErrStreamSubjectOverlap
 	}
@@ -143,7 +151,7 @@ func (m *Manager) answerInfo(r *request, mem *member, created bool) {
 	s := mem.s
 	s.Do(m.strand, func() {
 		info := s.Info()
-		info.Cluster = nil
+		info.Cluster, info.Domain = nil, ""
 		resp := &api.StreamCreateResponse{ApiResponse: r.head(), StreamInfo: &info, DidCreate: created}
 		r.respondBy(s.Sender(), resp)
 	})

@@ -12,15 +12,16 @@ import (
 
 // tenant is an account and its JetStream. It belongs to the manager's strand.
 type tenant struct {
-	m       *Manager
-	acc     *account.Account
-	name    string
-	sender  *broker.Sender // of the manager's strand
-	sub     *account.Subscription
-	grant   *account.JetStream // nil: not enabled
-	usage   *stream.Usage
-	streams map[string]*member
-	pending map[string][]func() // operations that wait for one of the same stream's name
+	m        *Manager
+	acc      *account.Account
+	name     string
+	sender   *broker.Sender // of the manager's strand
+	sub      *account.Subscription
+	grant    *account.JetStream // nil: not enabled
+	usage    *stream.Usage
+	streams  map[string]*member
+	pending  map[string][]func() // operations that wait for one of the same stream's name
+	restores map[string]*restore // streams that are being made of backups
 
 	reservedMemory, reservedFile int64
 	apiTotal, apiErrors          atomic.Int64
@@ -52,7 +53,8 @@ func (m *Manager) tenantOf(acc *account.Account) *tenant {
 	t := &tenant{
 		m: m, acc: acc, name: acc.Name, usage: stream.NewUsage(m.usage),
 		streams: make(map[string]*member), pending: make(map[string][]func()),
-		sender: m.cfg.Broker.NewSender(m.strand, acc, "jetstream"),
+		restores: make(map[string]*restore),
+		sender:   m.cfg.Broker.NewSender(m.strand, acc, "jetstream"),
 	}
 	m.accounts[acc.Name] = t
 	i, _ := slices.BinarySearchFunc(m.order, t.name, func(o *tenant, name string) int { return strings.Compare(o.name, name) })

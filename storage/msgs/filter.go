@@ -24,6 +24,7 @@ type filterCache struct {
 	literal  []byte             // the only pattern, when it has no wildcard
 	prefix   string             // of the only pattern, when it is this and any tokens
 	patterns *subjects.Patterns // nil: nothing is valid
+	anchored bool               // no pattern begins with a wildcard
 
 	known bool // what follows is true, up to births
 	wide  bool
@@ -74,9 +75,9 @@ var defaultTuning = tuning{narrow: 4096, near: 64, ask: 32, births: 1024, pages:
 type births struct {
 	watched bool // some filter wants to know
 	born    uint64
-	recent  []uint32 // the id of birth n is at n % kept
-	kept    uint64
-	common  []byte // what all subjects begin with
+	recent  []uint32 // the ids of the last births
+	kept    int      // of them at least
+	common  []byte   // what all subjects begin with
 }
 
 // note adds a new subject, which is one of n now.
@@ -93,10 +94,9 @@ func (b *births) note(id uint32, text []byte, n int) {
 	if !b.watched {
 		return
 	}
-	if at := int(b.born % b.kept); at < len(b.recent) {
-		b.recent[at] = id
-	} else {
-		b.recent = append(b.recent, id)
+	b.recent = append(b.recent, id)
+	if most := max(b.kept, n/8); len(b.recent) > 2*most {
+		b.recent = b.recent[:copy(b.recent, b.recent[len(b.recent)-most:])]
 	}
 	b.born++
 }
@@ -119,11 +119,12 @@ func (s *store) compiled(f *Filter) *filterCache {
 	if c.st != nil {
 		c.st.memos.drop(c)
 	}
-	*c = filterCache{st: s, epoch: s.epoch}
+	*c = filterCache{st: s, epoch: s.epoch, anchored: true}
 	valid := make([]string, 0, len(f.Patterns))
 	for _, p := range f.Patterns {
 		if subject.Valid(p) {
 			valid = append(valid, p)
+			c.anchored = c.anchored && p[0] != '*' && p[0] != '>'
 		}
 	}
 	if len(valid) == 0 {
@@ -156,12 +157,21 @@ func (s *store) prepare(f *Filter) *filterCache {
 			c.ids = append(c.ids, id)
 		}
 	case c.patterns == nil:
-	case !c.known || s.born-c.seen > s.kept:
+	case !c.known || s.born-c.seen > s.remembered(c):
 		s.enumerate(c)
 	default:
 		s.catchUp(c)
 	}
 	return c
+}
+
+// remembered is how many births a filter looks at to catch up; after more it asks the map again. That is fast when the
+// map knows where to begin.
+func (s *store) remembered(c *filterCache) uint64 {
+	if c.anchored {
+		return uint64(min(s.births.kept, len(s.recent)))
+	}
+	return uint64(len(s.recent))
 }
 
 // enumerate finds the subjects that match, unless they are many.
@@ -213,7 +223,7 @@ func (c *filterCache) widen() { c.wide, c.ids, c.heap, c.sieve, c.many = true, n
 // catchUp looks at the subjects that are new.
 func (s *store) catchUp(c *filterCache) {
 	for ; c.seen < s.born; c.seen++ {
-		id := s.recent[c.seen%s.kept]
+		id := s.recent[len(s.recent)-int(s.born-c.seen)]
 		if c.wide {
 			c.memo.forget(id)
 			continue

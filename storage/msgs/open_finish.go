@@ -104,9 +104,11 @@ func (p *opening) insertSubjects() {
 			}
 		}
 	}
+	n := 0
 	for id := range p.entries {
 		if e := &p.entries[id]; e.order != 0 {
-			s.note(uint32(id), e.text, id+1)
+			n++
+			s.note(uint32(id), e.text, n)
 		}
 	}
 	s.info.grow(s.subs.IDs())

@@ -67,7 +67,7 @@ func newStore(s clock.Strand, o Options, file bool) *store {
 
 func (s *store) tune(t tuning) {
 	s.tuning = t
-	s.births.kept, s.memos.max = uint64(t.births), t.pages
+	s.births.kept, s.memos.max = t.births, t.pages
 }
 
 func (s *store) tail() *block { return s.blocks[len(s.blocks)-1] }

@@ -27,6 +27,7 @@ type ConsumerServerLimits struct {
 	MaxAckPending        int // of the server
 	AccountMaxAckPending int // of the account or its tier
 	MaxRequestBatch      int
+	MaxConsumers         int // of each stream of the account
 }
 
 // ackPending is the lower of two limits.

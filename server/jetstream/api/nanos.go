@@ -7,8 +7,8 @@ import (
 
 // Times that fit into nanoseconds since 1970.
 var (
-	nanosMin = time.Unix(0, math.MinInt64)
-	nanosMax = time.Unix(0, math.MaxInt64)
+	nanosMin = time.Unix(0, math.MinInt64).UTC()
+	nanosMax = time.Unix(0, math.MaxInt64).UTC()
 )
 
 // Nanos is t in nanoseconds since 1970; what a request names beyond the years that these

@@ -152,7 +152,7 @@ func (c *Consumer) confirmLater(inbox string) {
 	c.work().confirms.push(confirmation{c.recorded, inbox})
 }
 
-func (c *Consumer) confirm(inbox string) { c.host.Deliver(inbox, inbox, nil, nil, nil) }
+func (c *Consumer) confirm(inbox string) { c.host.Status(inbox, nil, nil) }
 
 // samplePercent reads how many acks of a hundred are measured: "30" or "30%".
 func samplePercent(text string) uint8 {

@@ -139,7 +139,7 @@ func (m *Machine) mirror(i int, seq uint64, at int64, it *item) bool {
 	msg := m.next(it)
 	msg.seq, msg.time, msg.copied, msg.remember = seq, at, true, restored
 	m.copyRights(it, msg, restored)
-	if m.unwanted(msg) {
+	if !restored && m.unwanted(msg) {
 		m.acked(i, m.skip(msg), false)
 		return true
 	}

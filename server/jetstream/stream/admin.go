@@ -181,7 +181,7 @@ func (s *Stream) createConsumer(name string, cfg *api.ConsumerConfig, action api
 	switch {
 	case action == api.ActionUpdate:
 		err = api.ErrConsumerDoesNotExist
-	case !next.Direct && s.full():
+	case !next.Direct && s.full(limits.MaxConsumers):
 		err = api.ErrMaximumConsumersLimit
 	default:
 		err = api.CheckConsumerFilters(next, s.cfg, s.otherFilters(nil))
@@ -205,11 +205,15 @@ func (s *Stream) createConsumer(name string, cfg *api.ConsumerConfig, action api
 	}}, raft.Prompt)
 }
 
-// full tells whether the stream has as many consumers as it may have.
-func (s *Stream) full() bool {
+// full tells whether the stream has as many consumers as it may have by its configuration, or
+// by its account if that allows less; 0 and below is no limit.
+func (s *Stream) full(account int) bool {
 	limit := s.cfg.MaxConsumers
 	if limit <= 0 {
 		limit = s.env.Limits.DefaultConsumers
+	}
+	if account > 0 && (limit <= 0 || account < limit) {
+		limit = account
 	}
 	return limit > 0 && s.consumers.visible >= limit
 }

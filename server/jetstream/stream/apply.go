@@ -3,7 +3,6 @@ package stream
 import (
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -21,63 +20,14 @@ const (
 	kindConsumerUpdate = 4
 	kindConsumerDelete = 5
 	kindConfig         = 6
+	// Of a stream that is made of a backup.
+	kindConsumerRestore = 7
+	kindRestoreRemove   = 8
+	kindRestored        = 9
 )
 
 // answerTag is what an administrative entry carries to its apply.
 type answerTag struct{ done func() }
-
-// proposal is an entry that waits for room.
-type proposal struct {
-	payload []byte
-	tag     any
-	class   raft.Class
-}
-
-// propose hands an entry to the group. Its tag comes back with Apply. Where the disk does not keep
-// up, entries wait, in order; [Stream.take] bounds what publishers add to them.
-func (s *Stream) propose(payload []byte, tag any, class raft.Class) {
-	if len(s.jam) == 0 {
-		err := s.group.Propose(payload, tag, class)
-		if err == nil {
-			return
-		}
-		if !errors.Is(err, raft.ErrBusy) {
-			s.refuse(tag, err)
-			return
-		}
-		s.group.WhenRoom(s.clearJam)
-	}
-	s.jam = append(s.jam, proposal{payload, tag, class})
-	s.jammed += len(payload)
-}
-
-// clearJam proposes what waits, as far as there is room.
-func (s *Stream) clearJam() {
-	if s.closed {
-		return
-	}
-	s.tick()
-	jam := s.jam
-	s.jam, s.jammed = nil, 0
-	for _, p := range jam {
-		s.propose(p.payload, p.tag, p.class)
-	}
-	s.endTask()
-}
-
-// refuse ends what waited for an entry that the group does not take: a publisher gets no
-// answer, as from a server that is gone.
-func (s *Stream) refuse(tag any, err error) {
-	switch t := tag.(type) {
-	case *intake:
-		s.letGoIntake(t)
-	case *eventsTag:
-		s.events.flying--
-	case nil:
-		s.machine.Forget()
-	}
-	s.fail(err)
-}
 
 // Apply is part of [raft.Machine].
 func (s *Stream) Apply(e *raft.Entry) bool {
@@ -97,11 +47,22 @@ func (s *Stream) Apply(e *raft.Entry) bool {
 		s.applyConsumerDelete(e)
 	case kindConfig:
 		s.applyConfig(e)
+	case kindConsumerRestore:
+		s.applyConsumerRestore(e)
+	case kindRestoreRemove:
+		s.applyRestoreRemove(e)
+	case kindRestored:
+		s.applyRestored()
 	default:
 		s.fail(fmt.Errorf("%w: kind %d at index %d", errEntry, e.Payload[0], e.Index))
 	}
-	if t, ok := e.Tag.(*answerTag); ok && t.done != nil {
-		t.done()
+	switch t := e.Tag.(type) {
+	case *answerTag:
+		if t.done != nil {
+			t.done()
+		}
+	case *restoreTag:
+		t.applied()
 	}
 	return true
 }
@@ -125,6 +86,8 @@ func (s *Stream) applyMessages(e *raft.Entry) bool {
 		s.tag = nil
 	case *resultTag:
 		t.done(s.machine.Result())
+	case *restoreTag:
+		t.applied()
 	}
 	return true
 }
@@ -132,7 +95,11 @@ func (s *Stream) applyMessages(e *raft.Entry) bool {
 // Applied is part of [raft.Machine].
 func (s *Stream) Applied(replayed bool) {
 	s.tick()
-	if replayed {
+	switch {
+	case !replayed:
+	case s.spec.Hidden:
+		s.finish(nil)
+	default:
 		s.lead()
 	}
 	s.endTask()

@@ -48,6 +48,10 @@ func (x effects) Acked(i int, a *api.PubAck) {
 // Refused answers a publisher.
 func (x effects) Refused(i int, err *api.Error) {
 	s := x.s
+	if s.restoring != nil {
+		s.restoring.refused(err)
+		return
+	}
 	if b := s.follow.copying; b != nil {
 		b.Refused(i, err)
 		return

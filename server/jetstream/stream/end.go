@@ -14,6 +14,7 @@ func (s *Stream) Close(done func()) {
 		return
 	}
 	s.unsubscribe()
+	s.stopBackups()
 	s.stopFollowing(source.Left)
 	for _, h := range s.consumers.all() {
 		h.c.Stop(consumer.Shutdown)
@@ -53,6 +54,7 @@ func (s *Stream) Delete(done func()) {
 		return
 	}
 	s.unsubscribe()
+	s.stopBackups()
 	s.stopFollowing(source.Removed)
 	for _, h := range s.consumers.all() {
 		h.c.Stop(consumer.StreamDeleted)

@@ -259,6 +259,10 @@ func (s *Stream) fail(err error) {
 		fn()
 	}
 	s.finish(err)
+	if r := s.restoring; r != nil {
+		r.Fail(err)
+		return
+	}
 	if s.env.StreamFailed != nil {
 		s.env.StreamFailed(s, err)
 	}

@@ -3,7 +3,6 @@ package stream
 import (
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/lockstepmq/lockstep/clock"
 	"github.com/lockstepmq/lockstep/server/broker"
@@ -271,13 +270,10 @@ func progressOf(c *archive.Consumer) *consumer.Progress {
 	}
 	slices.SortFunc(p.Pending, func(a, b consumer.PendingMessage) int { return int(int64(a.Stream - b.Stream)) })
 	for seq := range st.Redelivered { //lockstep:ordered sorted below
-		if c.Config.MaxDeliver > 0 && st.Pending[seq] == nil && seq > st.AckFloor.Stream {
+		if c.Config.MaxDeliver > 0 && st.Pending[seq] == nil {
 			p.Exhausted = append(p.Exhausted, seq)
 		}
 	}
 	slices.Sort(p.Exhausted)
 	return p
 }
-
-// createdAt is when a restored consumer is said to be created: the backup does not tell.
-func (s *Stream) createdAt() time.Time { return time.Unix(0, s.now).UTC() }

@@ -66,6 +66,8 @@ type Spec struct {
 	Config  *api.StreamConfig
 	Created time.Time
 	Usage   *Usage
+	// Hidden: it is being made of a backup; it does not serve before [Stream.Appear].
+	Hidden bool
 }
 
 // Stream is one stream. Its methods run on its strand unless they say otherwise.
@@ -112,15 +114,18 @@ type Stream struct {
 	closing        func() // waits until the log has caught up
 	caughtUp       bool   // a mirror, with its origin
 
-	follow    following
-	consumers consumers
-	keep      retention
-	events    eventLog
-	waiting   map[string][]func() // operations on a consumer that is being created or deleted
-	held      []func()            // inputs that wait for a checkpoint
-	counted   counted             // told to Usage
-	jam       []proposal          // that wait for room in the log
-	jammed    int                 // their bytes
+	follow     following
+	consumers  consumers
+	keep       retention
+	events     eventLog
+	retryTimer clock.Timer         // nil until a disk was full
+	waiting    map[string][]func() // operations on a consumer that is being created or deleted
+	held       []func()            // inputs that wait for a checkpoint
+	counted    counted             // told to Usage
+	jam        []proposal          // that wait for room in the log
+	jammed     int                 // their bytes
+	backups    []*Backup           // under way
+	restoring  *Restoring          // nil: not being made of a backup
 }
 
 // counted is what a stream has told its account's usage.
