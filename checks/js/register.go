@@ -37,40 +37,33 @@ type subjectOut struct {
 }
 
 // SubjectModel is the last message on a subject: publishes, with the expected last sequence or
-// without, and reads. An unknown publish has happened or has not.
-var SubjectModel = (&porcupine.NondeterministicModel{
-	Init: func() []any { return []any{subjectState{}} },
-	Step: func(state, in, out any) []any {
+// without, and reads. An unknown publish happens where it fits best: it returns never, and at
+// the very end it bothers nobody.
+var SubjectModel = porcupine.Model{
+	Init: func() any { return subjectState{} },
+	Step: func(state, in, out any) (bool, any) {
 		return stepSubject(state.(subjectState), in.(subjectOp), out.(subjectOut))
 	},
 	Equal:             func(a, b any) bool { return a == b },
+	Hash:              func(s any) uint64 { return s.(subjectState).ID<<20 ^ s.(subjectState).Rev },
 	DescribeOperation: func(in, out any) string { return fmt.Sprintf("%+v %+v", in, out) },
 	DescribeState:     func(s any) string { return fmt.Sprintf("%+v", s) },
-}).ToModel()
+}
 
-func stepSubject(s subjectState, in subjectOp, out subjectOut) []any {
+func stepSubject(s subjectState, in subjectOp, out subjectOut) (bool, any) {
 	unknown := s.ID != 0 && s.Rev == 0
+	fits := in.Expects < 0 || unknown || uint64(in.Expects) == s.Rev
 	switch {
 	case in.Read:
-		if out.ID != s.ID || out.ID != 0 && !unknown && out.Rev != s.Rev {
-			return nil
-		}
-		return []any{subjectState{out.ID, out.Rev}}
+		return out.ID == s.ID && (out.ID == 0 || unknown || out.Rev == s.Rev), subjectState{out.ID, out.Rev}
 	case out.Outcome == Refused: // for another last sequence than the one expected
-		if !unknown && in.Expects >= 0 && uint64(in.Expects) == s.Rev {
-			return nil
-		}
-		return []any{s}
+		return unknown || in.Expects < 0 || uint64(in.Expects) != s.Rev, s
 	case out.Outcome == OK:
-		if !unknown && (out.Rev <= s.Rev || in.Expects >= 0 && uint64(in.Expects) != s.Rev) {
-			return nil
-		}
-		return []any{subjectState{in.ID, out.Rev}}
+		return fits && (unknown || out.Rev > s.Rev), subjectState{in.ID, out.Rev}
+	case !fits:
+		return true, s
 	}
-	if !unknown && in.Expects >= 0 && uint64(in.Expects) != s.Rev {
-		return []any{s}
-	}
-	return []any{s, subjectState{in.ID, out.Rev}}
+	return true, subjectState{in.ID, out.Rev}
 }
 
 // registers searches, for each subject, for an order that explains what was seen.

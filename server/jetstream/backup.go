@@ -51,7 +51,7 @@ func (m *Manager) sendBackup(r *request, req *api.JSApiStreamSnapshotRequest, s 
 		return
 	}
 	r.respondBy(s.Sender(), &api.StreamSnapshotResponse{
-		ApiResponse: r.head(), Config: s.Config().WithDynamicMetadata(m.env.Version), State: b.State(),
+		ApiResponse: r.head(), Config: s.Config(), State: b.State(),
 	})
 	s.Advise(api.SubjectSnapshotCreate+name, func(id string, now time.Time) any {
 		return api.NewSnapshotCreate(id, now, name, *b.State(), client, m.env.Domain)

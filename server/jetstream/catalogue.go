@@ -2,6 +2,7 @@ package jetstream
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -134,13 +135,21 @@ func (t meta) Checkpointed([]byte) {}
 
 func (t meta) Failed(err error) { t.m.broken(err) }
 
-// commit proposes a change; done is called when it is in force.
+// commitRetry is when a change is proposed again that found no room in the log.
+const commitRetry = time.Second
+
+// commit proposes a change; done is called when it is in force. Where the disk is full the
+// change waits for space.
 func (m *Manager) commit(ch *change, done func()) {
 	payload, err := json.Marshal(ch)
 	if err == nil {
 		err = m.group.Propose(payload, &metaTag{ch, done}, raft.Prompt)
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+	case errors.Is(err, raft.ErrBusy), errors.Is(err, raft.ErrFull):
+		m.strand.NewTimer(func() { m.commit(ch, done) }).Reset(commitRetry)
+	default:
 		m.broken(err)
 	}
 }

@@ -14,8 +14,8 @@ import (
 
 // Sizes of what all streams share.
 const (
-	cacheBytes = 256 << 20 // of message content in memory
-	openFiles  = 512       // block files
+	cacheBytes = 64 << 20 // of message content in memory
+	openFiles  = 512      // block files
 )
 
 // makeEnv is what all streams of this server share.

@@ -53,15 +53,16 @@ type Sizes struct {
 // Manager is JetStream on a server. Methods may be called from anywhere unless they say
 // otherwise.
 type Manager struct {
-	cfg    Config
-	strand clock.Strand
-	log    *logging.Switch
-	wal    *wal.Log
-	host   *raft.Host
-	group  *raft.Group
-	env    stream.Env
-	sink   *broker.Sink
-	usage  *stream.Usage // of the server
+	cfg     Config
+	strand  clock.Strand
+	log     *logging.Switch
+	wal     *wal.Log
+	host    *raft.Host
+	group   *raft.Group
+	env     stream.Env
+	sink    *broker.Sink
+	foreign *broker.Sink  // of the system account, which no stream answers
+	usage   *stream.Usage // of the server
 
 	catalogue *catalogue
 	accounts  map[string]*tenant

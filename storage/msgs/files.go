@@ -29,6 +29,10 @@ func (l *Files) Open() int {
 	return l.lru.Len()
 }
 
+// victimsMax bounds the files that are asked to close at once: where many may not, since they
+// are dirty, asking all of them each time would cost more than it brings.
+const victimsMax = 4
+
 // use notes that a file is open and used now.
 func (l *Files) use(f *file) {
 	l.mu.Lock()
@@ -39,7 +43,7 @@ func (l *Files) use(f *file) {
 	}
 	f.place = l.lru.PushFront(f)
 	var victims []*file
-	for range l.lru.Len() - l.max {
+	for range min(l.lru.Len()-l.max, victimsMax) {
 		victim := l.lru.Back().Value.(*file)
 		l.lru.MoveToFront(victim.place) // if it is busy, others are asked the next time
 		if victim != f {

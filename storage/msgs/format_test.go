@@ -82,16 +82,21 @@ func readGolden(t *testing.T, dir string) (manifest []byte, files map[string][]b
 	return manifest, files
 }
 
+// put makes a file on the disk.
+func (f *fileRig) put(t require.TestingT, name string, content []byte) {
+	f.fs.Open(f.strand, name, storage.Create, func(g storage.File, err error) {
+		require.NoError(t, err)
+		_, err = g.Append(content)
+		require.NoError(t, err)
+		g.Sync(f.strand, func(err error) { require.NoError(t, err) })
+	})
+	f.settle()
+}
+
 // putFiles fills the store's directory.
 func putFiles(t *testing.T, f *fileRig, files map[string][]byte) {
 	for name, p := range files {
-		f.fs.Open(f.strand, "store/"+name, storage.Create, func(g storage.File, err error) {
-			require.NoError(t, err)
-			_, err = g.Append(p)
-			require.NoError(t, err)
-			g.Sync(f.strand, func(err error) { require.NoError(t, err) })
-		})
-		f.settle()
+		f.put(t, "store/"+name, p)
 	}
 	f.fs.SyncDir(f.strand, "store", func(err error) { require.NoError(t, err) })
 	f.settle()

@@ -41,6 +41,56 @@ func FuzzManifest(f *testing.F) {
 	})
 }
 
+// FuzzOpen opens files with a manifest that does not fit them.
+func FuzzOpen(f *testing.F) {
+	for v := range fileVariants[:2] {
+		m, _ := seeds(f, v)
+		f.Add(m, v == 1)
+	}
+	type golden struct {
+		files map[string][]byte
+		o     func(*fileRig) Options
+	}
+	var list []golden
+	for v := range fileVariants[:2] {
+		_, files := seeds(f, v)
+		list = append(list, golden{files, fileVariants[v].o})
+	}
+	f.Fuzz(func(t *testing.T, p []byte, second bool) {
+		if len(p) < manifestHead+4 {
+			return
+		}
+		p = append([]byte{}, p...)
+		binary.LittleEndian.PutUint32(p[len(p)-4:], crc32.Checksum(p[:len(p)-4], castagnoli))
+		g := list[0]
+		if second {
+			g = list[1]
+		}
+		r := newFileRig(t, 0, g.o)
+		for name, content := range g.files {
+			r.put(t, name, content)
+		}
+		if err := r.open(p); err != nil {
+			return
+		}
+		n := uint64(0)
+		for seq, ok := r.store.Next(nil, 0); ok && n < 200; seq, ok = r.store.Next(nil, seq+1) {
+			n++
+			called := false
+			r.store.Fetch(seq, func(m Msg, err error) {
+				called = true
+				if err == nil {
+					require.Equal(t, seq, m.Seq)
+				}
+			})
+			r.settle()
+			require.True(t, called)
+		}
+		r.store.Checkpoint(func([]byte, error) {})
+		r.settle()
+	})
+}
+
 func FuzzColumns(f *testing.F) {
 	for v := range fileVariants {
 		r := newFileRig(f, 0, fileVariants[v].o)

@@ -233,7 +233,7 @@ func (m *manifest) validate() error {
 		live, ok := eachMissing(b.missing, b.last-b.first, func(_, _ uint64) {})
 		switch {
 		case b.first < next || b.last < b.first || b.last > m.last,
-			!ok || live != b.live || live == 0,
+			!ok || live != b.live || live == 0 || live > b.liveSize/recordHead,
 			b.body < fileHeaderLen || b.body > 1<<40 || b.index > 1<<40 || b.size > 1<<32-1 || b.liveSize > b.size,
 			b.kind&kindFramed == 0 && b.body != fileHeaderLen+b.size:
 			return fmt.Errorf("%w: block %d of %d: %w", ErrManifest, i+1, len(m.blocks), errContent)

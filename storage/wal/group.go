@@ -175,12 +175,16 @@ func (g *Group) hand(c *chunk) {
 // Unflushed is the number of bytes that were submitted and are not answered.
 func (g *Group) Unflushed() int64 { return g.flying }
 
-// TruncateSuffix makes the entries from index on invalid; they must be behind First-1. done
-// is called when that is as durable as the mode asks for.
+// TruncateSuffix makes the entries from index on invalid; they must be behind the last checkpoint,
+// one that is under way included. done is called when that is as durable as the mode asks for.
 func (g *Group) TruncateSuffix(index uint64, done func(error)) {
 	err := g.refuses()
-	if err == nil && index < g.First() {
-		err = fmt.Errorf("%v: truncate from %d: the checkpoint is at %d", g.id, index, g.checkpointed)
+	kept := g.checkpointed
+	if g.saving != nil {
+		kept = g.saving.index
+	}
+	if err == nil && index <= kept {
+		err = fmt.Errorf("%v: truncate from %d: the checkpoint is at %d", g.id, index, kept)
 	}
 	if err != nil || index > g.last {
 		g.strand.Post(func() { done(err) })

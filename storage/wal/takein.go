@@ -136,6 +136,8 @@ func (r *recovery) takeChunk(c *chunkHeader, records []byte, seg *segment, off i
 		st.found.want.last = min(st.found.want.last, c.index-1)
 	case c.kind == kindHard:
 		st.found.want.hard = st.hard
+	case c.kind == kindPart && st.done.newer(&before): // complete
+		st.found.want.last = max(st.found.want.last, st.done.index)
 	}
 	switch {
 	case c.kind == kindPart || c.kind == kindEntries:

@@ -175,7 +175,7 @@ func (p *member) ackOp(n int) func(error) {
 func (p *member) refused() bool { return p.fenced != nil || p.w.log.Metrics().Full }
 
 func (p *member) truncate(from uint64) {
-	if p.refused() || from > p.m.last || from < p.g.First() {
+	if p.refused() || from > p.m.last || from < p.g.First() || p.saving && from <= p.m.snaps[len(p.m.snaps)-1].index {
 		return
 	}
 	p.m.ops = append(p.m.ops, op{kind: 't', index: from})

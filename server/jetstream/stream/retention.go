@@ -146,7 +146,7 @@ func (r *retention) snapshot(dst []byte) []byte {
 	n := 0
 	for i := 0; i < len(seqs); {
 		j := i + 1
-		for j < len(seqs) && seqs[j] == seqs[j-1]+1 && r.needs[seqs[j]] == r.needs[seqs[i]] {
+		for j < len(seqs) && j-i < runMax && seqs[j] == seqs[j-1]+1 && r.needs[seqs[j]] == r.needs[seqs[i]] {
 			j++
 		}
 		runs = binary.AppendUvarint(runs, seqs[i])
@@ -157,12 +157,16 @@ func (r *retention) snapshot(dst []byte) []byte {
 	return append(binary.AppendUvarint(dst, uint64(n)), runs...)
 }
 
+// runMax bounds one run, so that a state that cannot be right does not take all memory.
+const runMax = 1 << 26
+
 // restore reads what snapshot wrote.
 func (r *retention) restore(d *decoder) {
 	r.needs = make(map[uint64]uint32)
 	for range d.uint() {
 		first, n, count := d.uint(), d.uint(), d.uint()
-		if d.err != nil || n > 1<<40 {
+		if d.err != nil || n > runMax {
+			d.fail()
 			return
 		}
 		for i := range n {
