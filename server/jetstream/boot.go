@@ -102,7 +102,7 @@ func (m *Manager) logOpened(l *wal.Log, report *wal.Report, err error) {
 		m.broken(err)
 		return
 	}
-	m.wal = l
+	m.wal, m.newLog = l, report != nil && report.Created
 	m.host = raft.NewHost(l, raft.Config{CheckpointBytes: m.cfg.Sizes.Checkpoint})
 	m.env = m.makeEnv()
 	m.env.Keys = m.keys()
@@ -137,7 +137,7 @@ func (m *Manager) keys() keyfile.Keys {
 
 // openCatalogue starts the group that knows which streams there are.
 func (m *Manager) openCatalogue(a *seal.Asset, err error) {
-	o := raft.Options{ID: raft.ID{Group: metaGroup, Incarnation: 1}, Name: "catalogue", Strand: m.strand, Machine: meta{m}}
+	o := raft.Options{ID: raft.ID{Group: metaGroup, Incarnation: 1}, Name: "catalogue", Strand: m.strand, Machine: meta{m}, Fresh: m.newLog}
 	if err == nil && a != nil {
 		o.Seal, err = a.Sealer(m.env.Keys.Entropy, "log")
 	}

@@ -40,7 +40,7 @@ func (m *Manager) catalogued() {
 		if a.Config.Storage == api.MemoryStorage {
 			a.Incarnation++ // what it held is gone
 		}
-		m.openStream(m.tenantOf(acc), a, func(_ *member, err error) {
+		m.openStream(m.tenantOf(acc), a, false, func(_ *member, err error) {
 			if err != nil {
 				m.log.Errorf("Stream '%s > %s' cannot be opened: %v", a.Account, a.name(), err)
 			}
@@ -160,12 +160,12 @@ func (m *Manager) grantOf(acc *account.Account) *account.JetStream {
 var everything = &account.JetStream{Tiers: map[string]account.JetStreamLimits{"": account.JetStreamUnlimited}}
 
 // openStream starts a stream of the catalogue. done is called on the manager's strand.
-func (m *Manager) openStream(t *tenant, a *asset, done func(*member, error)) {
+func (m *Manager) openStream(t *tenant, a *asset, fresh bool, done func(*member, error)) {
 	mem := &member{asset: a}
 	t.streams[a.name()] = mem
 	stream.Open(&m.env, stream.Spec{
 		Account: t.acc, ID: raft.ID{Group: a.Group, Incarnation: a.Incarnation}, Dir: dirOf(a),
-		Config: a.Config, Created: a.Created, Usage: t.usage,
+		Config: a.Config, Created: a.Created, Usage: t.usage, Fresh: fresh,
 	}, func(s *stream.Stream, err error) {
 		m.strand.PostFrom(s.Strand(), func() {
 			m.now = m.cfg.Clock.Now()

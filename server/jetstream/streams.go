@@ -111,7 +111,7 @@ func (m *Manager) createStream(r *request, req *api.StreamConfigRequest, next fu
 	t.reserve(cfg, 1)
 	t.streams[cfg.Name] = &member{asset: a}
 	m.commit(&change{"create", a}, func() {
-		m.openStream(t, a, func(mem *member, err error) {
+		m.openStream(t, a, true, func(mem *member, err error) {
 			if err != nil {
 				m.undoCreate(t, a)
 				r.fail(api.ErrStreamCreate.With("error creating store for stream"))

@@ -43,7 +43,20 @@ func (f *noSyncFile) Append(p []byte) (int64, error) {
 	return f.size.Add(int64(len(p))) - int64(len(p)), nil
 }
 
-func (f *noSyncFile) Size() int64 { return f.size.Load() }
+func (f *noSyncFile) WriteAt(p []byte, off int64) error {
+	if !f.discard {
+		return f.File.WriteAt(p, off)
+	}
+	f.size.Store(max(f.size.Load(), off+int64(len(p))))
+	return nil
+}
+
+func (f *noSyncFile) Size() int64 {
+	if !f.discard {
+		return f.File.Size()
+	}
+	return f.size.Load()
+}
 
 func (f *noSyncFile) Sync(s clock.Strand, done func(error)) {
 	if f.discard {

@@ -123,7 +123,7 @@ func (s *Stream) count() {
 		s.spec.Usage.addMessages(n - s.counted.messages)
 		s.counted.messages = n
 	}
-	if n := int64(s.consumers.len()); n != s.counted.consumers {
+	if n := int64(s.consumers.visible); n != s.counted.consumers {
 		s.spec.Usage.addConsumers(n - s.counted.consumers)
 		s.counted.consumers = n
 	}

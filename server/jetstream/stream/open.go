@@ -57,6 +57,7 @@ func (s *Stream) keyed(a *seal.Asset, err error) {
 func (s *Stream) openGroup(a *seal.Asset) {
 	o := raft.Options{
 		ID: s.spec.ID, Name: s.strand.Name(), Strand: s.strand, Machine: s, Memory: s.cfg.Storage == api.MemoryStorage,
+		Fresh: s.spec.Fresh,
 	}
 	var err error
 	if a != nil {

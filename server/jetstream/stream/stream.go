@@ -66,6 +66,8 @@ type Spec struct {
 	Config  *api.StreamConfig
 	Created time.Time
 	Usage   *Usage
+	// Fresh: it is being created, so nothing of it was ever logged.
+	Fresh bool
 	// Hidden: it is being made of a backup; it does not serve before [Stream.Appear].
 	Hidden bool
 }
