@@ -3,11 +3,13 @@ package mutants
 import (
 	"go/parser"
 	"go/token"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/lockstepmq/lockstep/checks/core"
+	"github.com/lockstepmq/lockstep/checks/js"
 )
 
 func TestEveryPatchApplies(t *testing.T) {
@@ -25,7 +27,7 @@ func TestEveryPatchApplies(t *testing.T) {
 func TestMutantsAreToldApart(t *testing.T) {
 	require.GreaterOrEqual(t, len(All), 12)
 	known := map[string]bool{}
-	for _, i := range core.Invariants() {
+	for _, i := range slices.Concat(core.Invariants(), js.Invariants()) {
 		known[i.Name] = true
 	}
 	names := map[string]bool{}

@@ -147,7 +147,7 @@ func (m *Manager) beginRestore(r *request, cfg *api.StreamConfig) {
 	m.commit(&change{"claim", a}, func() {
 		stream.Open(&m.env, stream.Spec{
 			Account: x.t.acc, ID: raft.ID{Group: a.Group, Incarnation: a.Incarnation}, Dir: dirOf(a),
-			Config: cfg, Created: a.Created, Usage: x.t.usage, Hidden: true,
+			Config: cfg, Created: a.Created, Usage: x.t.usage, Hidden: true, Fresh: true,
 		}, func(s *stream.Stream, err error) {
 			m.strand.PostFrom(s.Strand(), func() {
 				m.now = m.cfg.Clock.Now()

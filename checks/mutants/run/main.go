@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -136,11 +137,25 @@ func (o *outcome) run(root, dir string, most int) {
 			o.err = err
 			return
 		}
-		if len(r.Violations) > 0 {
-			o.tripped, o.detail = r.Violations[0].Invariant, r.Violations[0].Detail
+		if len(r.Violations) > 0 && o.trip(r.Violations) {
 			return
 		}
 	}
+}
+
+// trip takes down what tripped, and tells whether that ends the search: what the mutant may
+// trip besides does not, unless what it names is there, too.
+func (o *outcome) trip(list []core.Violation) bool {
+	first := list[0]
+	if slices.Contains(o.m.Also, first.Invariant) {
+		i := slices.IndexFunc(list, func(v core.Violation) bool { return v.Invariant == o.m.Invariant })
+		if i < 0 {
+			return false
+		}
+		first = list[i]
+	}
+	o.tripped, o.detail = first.Invariant, first.Detail
+	return true
 }
 
 // build compiles the simulator with the patch laid over the tree.

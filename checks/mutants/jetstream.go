@@ -1,0 +1,92 @@
+package mutants
+
+import "github.com/lockstepmq/lockstep/checks/js"
+
+const (
+	retention  = "server/jetstream/stream/retention.go"
+	streamOpen = "server/jetstream/stream/open.go"
+	checks     = "server/jetstream/machine/checks.go"
+	publishing = "server/jetstream/machine/publish.go"
+	deduping   = "server/jetstream/machine/dedupe.go"
+	snapshot   = "server/jetstream/machine/snapshot.go"
+	batching   = "server/jetstream/machine/batch.go"
+	limits     = "storage/msgs/limits.go"
+	expire     = "storage/msgs/expire.go"
+	logWrite   = "storage/wal/write.go"
+	consAck    = "server/jetstream/consumer/ack.go"
+	consState  = "server/jetstream/consumer/state.go"
+	consAlarm  = "server/jetstream/consumer/alarm.go"
+	consNew    = "server/jetstream/consumer/recover.go"
+	consInfo   = "server/jetstream/consumer/info.go"
+	streams    = "streams"
+)
+
+// lost is what a store that forgets may show first.
+var lost = []string{
+	js.Acked, js.Dense, js.Prefix, js.Tombstones, js.Order, js.Info, js.AtLeastOnce, js.AckedStays, js.InOrder, js.Floor, js.Dedupe,
+	js.Expected, js.WorkQueue, js.Interest, js.CAS, js.Linear, js.NothingElse, js.NoDamage, js.Incarnation, js.APITruth, js.Batch, js.Moves,
+	js.Deleted, js.NoOrphans, js.KVHist, js.NumPending,
+}
+
+// jetStream are those of streams, consumers and their stores.
+var jetStream = []Mutant{
+	{"log-not-flushed", js.Acked, streams, logWrite, []Edit{{
+		"	l.file.Sync(l.strand, l.committedTask)\n", "	l.file.WriteOut(l.strand, l.committedTask)\n"}}, lost},
+	{"ack-before-flush", js.AckedStays, streams, consAck, []Edit{{
+		"	if c.recorded == c.committed {\n		c.confirm(inbox)\n", "	if c.recorded >= c.committed {\n		c.confirm(inbox)\n"}}, nil},
+	{"dedupe-forgotten-at-restart", js.Dedupe, streams, snapshot, []Edit{{
+		"	m.dedupe.restore(&r)\n", "	m.dedupe.restore(&r)\n	m.dedupe = dedupe{window: windowOf(cfg)}\n"}}, nil},
+	{"dedupe-window-too-short", js.Dedupe, streams, deduping, []Edit{{"now-e.time < d.window", "now-e.time < d.window/4"}}, nil},
+	{"duplicate-names-the-next", js.Dedupe, streams, publishing, []Edit{{
+		"m.acked(i, outcome.seq, true)", "m.acked(i, outcome.seq+1, true)"}}, nil},
+	{"refused-leaves-an-id", js.Dedupe, streams, publishing, []Edit{{
+		"	outcome, err := m.check(it, msg)\n",
+		"	outcome, err := m.check(it, msg)\n	if err != nil && msg.h.Has&api.HasMsgID != 0 {\n		if _, known := m.dedupe.find(msg.h.MsgID, m.now); !known {\n			m.dedupe.add(msg.h.MsgID, m.store.State().Last, m.now)\n		}\n	}\n"}}, nil},
+	{"expected-subject-not-judged", js.Expected, streams, checks, []Edit{{
+		"last != h.ExpectedLastSubjSeq {", "last > h.ExpectedLastSubjSeq+3 {"}}, []string{js.Linear, js.CAS}},
+	{"expected-last-judged-loosely", js.Expected, streams, checks, []Edit{{
+		"last != msg.h.ExpectedLastSeq {", "last > msg.h.ExpectedLastSeq+2 {"}}, nil},
+	{"plain-message-keeps-last-id", js.Expected, streams, publishing, []Edit{{
+		"	m.lastTime = at\n	m.lastID = m.lastID[:0]\n	m.hash = mix(m.hash, seq)\n	s.Seq, s.Time, s.Subject, s.Header, s.Data = seq, at, it.subject, nil, it.data\n",
+		"	m.lastTime = at\n	m.hash = mix(m.hash, seq)\n	s.Seq, s.Time, s.Subject, s.Header, s.Data = seq, at, it.subject, nil, it.data\n"}}, nil},
+	{"times-fall", js.EarlyTime, streams, publishing, []Edit{{
+		"	at := max(m.now, m.lastTime)\n	seq, err := m.store.Append(0, at, it.subject, nil", "	at := m.now - int64(m.store.State().Last%3)*1e9\n	seq, err := m.store.Append(0, at, it.subject, nil"}},
+		[]string{js.Policy, js.Acked}},
+	{"batch-torn", js.Batch, streams, batching, []Edit{{
+		"		seq, err := m.put(msg)\n		if err != nil { // admit", "		if i == 2 {\n			last = m.skip(msg)\n			continue\n		}\n		seq, err := m.put(msg)\n		if err != nil { // admit"}},
+		[]string{js.Acked, js.Linear, js.Info, js.Expected}},
+	{"rollup-forgets-the-only-one", js.Deleted, streams, publishing, []Edit{{
+		"m.store.Subject(msg.subject).Count > 0 {", "m.store.Subject(msg.subject).Count > 1 {"}}, nil},
+	{"delete-hits-the-next", js.Deleted, streams, "server/jetstream/machine/admin.go", []Edit{{
+		"m.remove(seq, erase != 0, msgs.ByDelete)", "m.remove(seq+1, erase != 0, msgs.ByDelete)"}}, []string{js.Acked, js.Linear}},
+	{"purge-keeps-one-less", js.Acked, streams, limits, []Edit{{"		n -= keep\n", "		n -= max(keep, 1) - 1\n"}}, []string{js.Linear, js.Expected}},
+	{"purge-keeps-one-more", js.Deleted, streams, limits, []Edit{{"		n -= keep\n", "		n -= keep + 1\n"}}, []string{js.Linear, js.Expected}},
+	{"one-message-above-the-limit", js.Policy, streams, limits, []Edit{{
+		"(l.Msgs > 0 && count > l.Msgs ||", "(l.Msgs > 0 && count > l.Msgs+1 ||"}}, nil},
+	{"discard-new-one-too-late", js.Policy, streams, limits, []Edit{{
+		"int64(s.messages) >= l.Msgs && !full", "int64(s.messages) > l.Msgs && !full"}}, nil},
+	{"one-value-too-many", js.KVHist, streams, limits, []Edit{{
+		"		for n := int64(inf.count) - per; n > 0; n-- {", "		for n := int64(inf.count) - per - 1; n > 0; n-- {"}}, []string{js.Policy}},
+	{"age-ends-early", js.Acked, streams, expire, []Edit{{"	return at + age\n", "	return at + age/3\n"}}, nil},
+	{"age-never-ends", js.Policy, streams, expire, []Edit{{"	due = s.dueByAge(due, now, max)\n", ""}}, nil},
+	{"work-queue-removal-skipped", js.WorkQueue, streams, retention, []Edit{{
+		"	s.machine.RemoveAcked(seq)\n}\n\n// adopt", "	if !s.isQueue() || seq%4 > 0 {\n		s.machine.RemoveAcked(seq)\n	}\n}\n\n// adopt"}}, []string{js.NumPending, js.AtLeastOnce}},
+	{"interest-one-too-few", js.Interest, streams, retention, []Edit{{"n > 1 {", "n > 2 {"}}, []string{js.NumPending, js.AtLeastOnce}},
+	{"interest-one-too-many", js.NoOrphans, streams, retention, []Edit{{"	s.keep.needs[seq] = n\n", "	s.keep.needs[seq] = n + 1\n"}}, nil},
+	{"interest-not-taken-back", js.NoOrphans, streams, retention, []Edit{{"		s.eachNeeded(h, s.letGo)\n", ""}}, nil},
+	{"ack-not-replayed", js.AckedStays, streams, consState, []Edit{{
+		"	case evAck:\n		c.applyAck(e.seq)\n", "	case evAck:\n		if e.seq%4 > 0 {\n			c.applyAck(e.seq)\n		}\n"}}, []string{js.Moves, js.Floor}},
+	{"deliveries-forgotten-at-restart", js.InOrder, streams, consState, []Edit{{
+		"			for i := range r.n {\n				c.dseq = max(c.dseq, dseq)\n", "			for i := range r.n {\n"}}, []string{js.Floor, js.AckedStays, js.Moves}},
+	{"redeliveries-forgotten-at-restart", js.InOrder, streams, consState, []Edit{{
+		"c.applyAgain(p, a.count, e.at)", "c.applyAgain(p, p.count, e.at)"}}, nil},
+	{"horizon-ignored", js.InOrder, streams, consNew, []Edit{{"	if c.lazy || n == 0 {\n", "	if c.lazy || n >= 0 {\n"}}, nil},
+	{"one-delivery-too-many", js.Limits, streams, consAlarm, []Edit{{"e.count >= limit && e.flags", "e.count > limit && e.flags"}}, nil},
+	{"ack-wait-cut-short", js.Limits, streams, consAlarm, []Edit{{"e == nil || e.at+ack > now", "e == nil || e.at+ack/8 > now"}}, nil},
+	{"floor-past-a-gap", js.Floor, streams, consState, []Edit{{"floor, dseq = e.seq-1, 0\n", "floor, dseq = e.seq+1, 0\n"}}, nil},
+	{"pending-counted-wrong", js.NumPending, streams, consInfo, []Edit{{"	return c.countAhead()\n", "	return c.countAhead() + 1\n"},
+		{"		return c.ahead\n", "		return c.ahead + 1\n"}}, []string{js.Moves}},
+	{"checkpoint-not-kept", js.Acked, streams, streamOpen, []Edit{{
+		"		s.manifest = manifest\n", "		s.manifest = manifest\n		s.store.Release(manifest)\n"}}, lost},
+	{"consumers-not-restored", js.APITruth, streams, streamOpen, []Edit{{"		s.consumers.add(h)\n	}\n	s.keep.restore(d)\n", "		if h.id != 2 {\n			s.consumers.add(h)\n		}\n	}\n	s.keep.restore(d)\n"}}, lost},
+}
