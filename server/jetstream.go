@@ -3,6 +3,7 @@ package server
 import (
 	"fmt"
 
+	"github.com/lockstepmq/lockstep/server/config"
 	"github.com/lockstepmq/lockstep/server/jetstream"
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
 	"github.com/lockstepmq/lockstep/server/monitor"
@@ -15,6 +16,8 @@ type Store struct {
 	Open func(o *Options) (storage.FS, error)
 	// Dir is what monitoring shows.
 	Dir string
+	// Find, if not nil, gives the store again for other options.
+	Find func(o *Options) Store
 	// Memory and Disk are the bytes that JetStream may use when nothing is configured.
 	Memory, Disk int64
 	// Sizes are small in simulations, and zero elsewhere.
@@ -50,15 +53,117 @@ func (s *Server) StartJetStream(done func(error)) {
 	if file <= 0 {
 		file = s.world.Store.Disk
 	}
+	s.announceJetStream(o, memory, file)
+	if err := s.reserveAccounts(memory, file); err != nil {
+		s.strand.Post(func() { done(err) })
+		return
+	}
+	began := s.world.Clock.Monotonic()
 	jetstream.Open(jetstream.Config{
 		Clock: s.world.Clock, Broker: s.broker, Disk: disk, Log: s.log, Options: s.getOpts,
 		MaxMemory: memory, MaxStore: file, Sizes: s.world.Store.Sizes,
 	}, func(m *jetstream.Manager, err error) {
 		if err == nil {
 			s.js.Store(m)
+			s.log.Noticef("Took %v to start JetStream", s.world.Clock.Monotonic()-began)
 		}
 		done(err)
 	})
+}
+
+// announceJetStream says what JetStream may use.
+func (s *Server) announceJetStream(o *Options, memory, file int64) {
+	s.log.Noticef("---------------- JETSTREAM ----------------")
+	if !o.NoJetStreamStrict {
+		s.log.Noticef("  Strict:          true")
+	}
+	s.log.Noticef("  Max Memory:      %s", config.FormatBytes(memory))
+	s.log.Noticef("  Max Storage:     %s", config.FormatBytes(file))
+	s.log.Noticef("  Store Directory: %q", s.world.Store.Dir)
+	if o.JetStreamDomain != "" {
+		s.log.Noticef("  Domain:          %s", o.JetStreamDomain)
+	}
+	if o.JetStreamKey != "" {
+		s.log.Noticef("  Encryption:      %s", o.JetStreamCipher)
+	}
+	s.log.Noticef("  API Level:       %d", api.Level)
+	s.log.Noticef("-------------------------------------------")
+}
+
+// reserveAccounts judges whether what the accounts may use, each by its limits, fits into what
+// the server has.
+func (s *Server) reserveAccounts(memory, file int64) error {
+	for _, acc := range s.broker.Accounts() {
+		j := acc.JetStream()
+		if j == nil {
+			continue
+		}
+		l := j.Tiers[""]
+		memory -= max(l.MaxMemory, 0)
+		file -= max(l.MaxStore, 0)
+		var err *api.Error
+		switch {
+		case memory < 0:
+			err = api.ErrMemoryResourcesExceeded
+		case file < 0:
+			err = api.ErrStorageResourcesExceeded
+		}
+		if err != nil {
+			//lint:ignore ST1005 the whole of a log line
+			return fmt.Errorf("Can't start JetStream: Error enabling jetstream on configured accounts: %s (%d)", err.Description, err.ErrCode)
+		}
+	}
+	return nil
+}
+
+// followJetStream makes JetStream run, stop or take over other accounts as newly loaded options say.
+// Starting and stopping take their time, one after the other.
+func (s *Server) followJetStream(plan *config.ReloadPlan) {
+	if !plan.Changed("JetStream") {
+		if m := s.js.Load(); m != nil {
+			m.Reload()
+		}
+		return
+	}
+	on := plan.New.JetStream
+	s.strand.Post(func() { s.switchJetStream(on) })
+}
+
+// switchJetStream turns JetStream on or off, on the server's strand.
+func (s *Server) switchJetStream(on bool) {
+	if s.jsSwitching {
+		s.jsNext = &on
+		return
+	}
+	s.jsSwitching = true
+	settled := func() {
+		s.jsSwitching = false
+		if next := s.jsNext; next != nil {
+			s.jsNext = nil
+			s.switchJetStream(*next)
+		}
+	}
+	switch {
+	case on == (s.js.Load() != nil):
+		settled()
+	case on:
+		s.log.Noticef("Restarting JetStream")
+		if find := s.world.Store.Find; find != nil {
+			s.world.Store = find(s.getOpts())
+		}
+		s.StartJetStream(func(err error) {
+			if err != nil {
+				s.log.Errorf("%v", err)
+			}
+			s.strand.Post(settled)
+		})
+	default:
+		s.stopJetStream(func() {
+			s.broker.SetJetStream(false, "")
+			s.js.Store(nil)
+			settled()
+		})
+	}
 }
 
 // JetStream is the running JetStream, or nil.
@@ -72,7 +177,11 @@ func (s *Server) stopJetStream(done func()) {
 		s.strand.Post(done)
 		return
 	}
-	m.Close(func() { s.strand.Post(done) })
+	s.log.Noticef("Initiating JetStream Shutdown...")
+	m.Close(func() {
+		s.log.Noticef("JetStream Shutdown")
+		s.strand.Post(done)
+	})
 }
 
 // jetStreamSource is JetStream as monitoring sees it.

@@ -43,6 +43,7 @@ func (s *Server) ReloadOptions(next *Options) error {
 	for _, line := range plan.Lines {
 		s.log.Noticef("%s", line)
 	}
+	s.followJetStream(plan)
 	outside()
 	s.log.SetLevels(next.Debug, next.Trace, next.TraceVerbose)
 	s.log.Noticef("Reloaded server configuration (%s)", next.ConfigDigest())

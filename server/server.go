@@ -60,6 +60,9 @@ type Server struct {
 	shell   shell        // what only the real world has
 	js      atomic.Pointer[jetstream.Manager]
 
+	jsSwitching bool  // JetStream is being started or stopped; of the strand
+	jsNext      *bool // what a reload wants meanwhile; of the strand
+
 	reloading sync.Mutex // one reload at a time
 
 	mu       sync.Mutex

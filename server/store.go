@@ -26,6 +26,7 @@ func realStore(o *Options) Store {
 	return Store{
 		Dir:    filepath.Join(dir, storeDirName),
 		Open:   func(o *Options) (storage.FS, error) { return openStore(dir) },
+		Find:   realStore,
 		Memory: machineMemory() / 100 * memoryShare,
 		Disk:   diskFree(dir),
 	}

@@ -32,6 +32,7 @@ type jsConsumer struct {
 	fleet   bool         // it comes and goes
 	pending uint64       // as reported last
 	empty   bool         // nothing is left, it said
+	halted  bool         // it was paused
 	asked   bool         // an info is under way
 }
 
@@ -172,7 +173,15 @@ func (k *jsConsumer) pause(c *jsClient) {
 	}
 	until := k.l.j.serverNow().Add(time.Duration(100+c.rnd.IntN(3000)) * time.Millisecond)
 	k.l.j.ops["js_pauses"]++
+	k.halted = true
 	c.request("CONSUMER.PAUSE."+k.l.s.name+"."+k.name, map[string]any{"pause_until": until.UTC().Format(time.RFC3339Nano)}, func(*js.Answer) {})
+}
+
+// resume ends a pause, which a clock that was set back makes a long one.
+func (k *jsConsumer) resume(c *jsClient) {
+	c.request("CONSUMER.PAUSE."+k.l.s.name+"."+k.name, map[string]any{}, func(a *js.Answer) {
+		k.halted = k.halted && (a == nil || a.Err != 0)
+	})
 }
 
 // info asks what the consumer says of itself.
@@ -209,6 +218,9 @@ func (w *jsWorker) step() {
 	k, c := w.k, w.c
 	if k.hist == nil {
 		return
+	}
+	if k.l.quiet && k.halted {
+		k.resume(c)
 	}
 	if w.open != nil && w.open.Ended == 0 && w.conn == w.name() {
 		if k.l.quiet && c.rnd.IntN(4) == 0 {

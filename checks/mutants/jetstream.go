@@ -30,7 +30,7 @@ var lost = []string{
 
 // jetStream are those of streams, consumers and their stores.
 var jetStream = []Mutant{
-	{"log-not-flushed", js.Acked, streams, logWrite, []Edit{{
+	{"log-not-flushed", js.NoDamage, streams, logWrite, []Edit{{
 		"	l.file.Sync(l.strand, l.committedTask)\n", "	l.file.WriteOut(l.strand, l.committedTask)\n"}}, lost},
 	{"ack-before-flush", js.AckedStays, streams, consAck, []Edit{{
 		"	if c.recorded == c.committed {\n		c.confirm(inbox)\n", "	if c.recorded >= c.committed {\n		c.confirm(inbox)\n"}}, nil},

@@ -36,11 +36,16 @@ func (m *Manager) catalogued() {
 			m.log.Warnf("Stream '%s > %s' is kept, but its account is not configured", a.Account, a.name())
 			continue
 		}
+		t := m.tenantOf(acc)
+		if t.grant == nil {
+			continue // rests until the account has JetStream again
+		}
 		m.opening++
 		if a.Config.Storage == api.MemoryStorage {
 			a.Incarnation++ // what it held is gone
 		}
-		m.openStream(m.tenantOf(acc), a, false, func(_ *member, err error) {
+		t.reserve(a.Config, 1)
+		m.openStream(t, a, false, func(_ *member, err error) {
 			if err != nil {
 				m.log.Errorf("Stream '%s > %s' cannot be opened: %v", a.Account, a.name(), err)
 			}

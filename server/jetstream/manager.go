@@ -59,6 +59,7 @@ type Manager struct {
 	wal     *wal.Log
 	host    *raft.Host
 	group   *raft.Group
+	newLog  bool // the log was made at this start
 	env     stream.Env
 	sink    *broker.Sink
 	foreign *broker.Sink  // of the system account, which no stream answers

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/subject"
 )
 
 // Info tells how the consumer does. Where it lives is left to the caller. The configuration in it
@@ -48,7 +49,11 @@ func (c *Consumer) numPending() uint64 {
 	if c.counting {
 		return c.ahead
 	}
-	return c.countAhead()
+	n := c.countAhead()
+	if !c.listening && c.w == nil && len(c.cfg.FilterSubjects) == 0 && !subject.HasWildcard(c.cfg.FilterSubject) {
+		c.filter = nil // it is soon made again, and an idle consumer is to cost little
+	}
+	return n
 }
 
 func timeOf(nanos int64) *time.Time {

@@ -170,6 +170,7 @@ func (s *Stream) applyConsumerCreate(e *raft.Entry) {
 		s.fail(err)
 		return
 	}
+	cfg.Metadata = s.consumers.share(cfg.Metadata)
 	h := &hosted{id: id, name: name}
 	h.c = consumer.New(hostOf{s}, consumer.Spec{ID: id, Name: name, Created: created, Config: cfg})
 	s.consumers.add(h)

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -28,12 +29,21 @@ type consumers struct {
 	byID    map[uint32]*hosted
 	of      map[*consumer.Consumer]*hosted
 	nextID  uint32
-	visible int // but for those of mirrors and sources
+	labels  map[string]string // metadata of the consumer created last; most have the same
+	visible int               // but for those of mirrors and sources
 
 	interest listeners // all, where retention asks
 	awake    listeners // those that wait for new messages
 	run      []*hosted // in turn
 	running  bool      // a task is posted
+}
+
+// share gives equal metadata of consumers one map, which nobody changes in place.
+func (r *consumers) share(metadata map[string]string) map[string]string {
+	if !maps.Equal(metadata, r.labels) {
+		r.labels = metadata
+	}
+	return r.labels
 }
 
 // listeners are consumers by what they filter on.

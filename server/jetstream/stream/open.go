@@ -165,6 +165,7 @@ func (s *Stream) restoreState(d *decoder, any bool) error {
 		}
 		h := &hosted{id: id, name: name}
 		spec := consumer.Spec{ID: id, Name: name, Created: created, Config: cfg}
+		cfg.Metadata = s.consumers.share(cfg.Metadata)
 		if h.c, err = consumer.Restore(hostOf{s}, spec, d.bytes()); err != nil {
 			return fmt.Errorf("state of consumer %q of stream %q: %w", name, s.name, err)
 		}

@@ -5,10 +5,12 @@ import (
 	"slices"
 
 	"github.com/lockstepmq/lockstep/clock"
+	"github.com/lockstepmq/lockstep/server/account"
 	"github.com/lockstepmq/lockstep/server/broker"
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
 	"github.com/lockstepmq/lockstep/server/jetstream/archive"
 	"github.com/lockstepmq/lockstep/server/jetstream/consumer"
+	"github.com/lockstepmq/lockstep/server/subject"
 	"github.com/lockstepmq/lockstep/storage/msgs"
 )
 
@@ -19,6 +21,7 @@ type Backup struct {
 	snapshot  *archive.Snapshot
 	sink      *broker.Sink // of acknowledgements
 	unwatch   func()
+	interest  subject.Result[*account.Subscription]
 	done      func(error)
 	state     api.StreamState // as the backup says
 	begun     bool
@@ -128,9 +131,13 @@ func (b *Backup) NewTimer(task func()) clock.Timer {
 	})
 }
 
-// Interested is part of [archive.SnapshotHost].
+// Interested is part of [archive.SnapshotHost]. Only a subscription to the very subject counts: a client may have one to
+// all its inboxes, and subscribe to this one when it has the reply.
 func (b *Backup) Interested() bool {
-	return b.s.env.Broker.Interested(b.s.spec.Account, b.req.DeliverSubject, "")
+	b.s.spec.Account.Index().Match([]byte(b.req.DeliverSubject), &b.interest)
+	return slices.ContainsFunc(b.interest.Plain, func(sub *account.Subscription) bool {
+		return sub.Subject == b.req.DeliverSubject && !sub.Closed()
+	})
 }
 
 // Send is part of [archive.SnapshotHost].
