@@ -46,7 +46,7 @@ func (p *Plan) drawJS(rnd *rand.Rand) {
 	on := rnd.IntN(2) == 0
 	js := newJSPlan(rnd, p)
 	if p.Profile == Streams {
-		p.Token = false
+		p.Token, p.Chaos = false, p.Chaos/2
 	}
 	if (on || p.Profile == Streams) && !p.Token {
 		p.JS = js

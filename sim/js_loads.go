@@ -60,7 +60,7 @@ func (l *plainLoad) calm() {
 func (l *plainLoad) drained() bool { return true }
 
 // jsWritesMax bounds the publishes of a load: a longer history tells little more.
-const jsWritesMax = 3000
+const jsWritesMax = 1200
 
 // begin makes clients that act once the stream is there.
 func (l *plainLoad) begin(name string, n int, step func(*jsClient)) {

@@ -69,7 +69,7 @@ func startQueueLoad(j *jsWorld, retention string) jsLoad {
 				return
 			}
 		}
-		if len(l.s.hist.Writes) < 1500 {
+		if len(l.s.hist.Writes) < jsWritesMax/2 {
 			w := l.s.write(c, prefix+"."+string(rune('a'+c.rnd.IntN(2))))
 			l.s.publish(c, w, nil)
 		}

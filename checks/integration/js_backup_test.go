@@ -91,7 +91,7 @@ func filled(t testing.TB, js jetstream.JetStream, cfg jetstream.StreamConfig) je
 	s := stream(t, js, cfg)
 	ack, err := s.CreateConsumer(within(t), jetstream.ConsumerConfig{Durable: "C", AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Hour})
 	require.NoError(t, err)
-	_, err = s.CreateConsumer(within(t), jetstream.ConsumerConfig{Durable: "E", AckPolicy: jetstream.AckExplicitPolicy, FilterSubject: cfg.Name + ".e"})
+	other, err := s.CreateConsumer(within(t), jetstream.ConsumerConfig{Durable: "E", AckPolicy: jetstream.AckExplicitPolicy, FilterSubject: cfg.Name + ".e"})
 	require.NoError(t, err)
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range 60 {
@@ -103,6 +103,7 @@ func filled(t testing.TB, js jetstream.JetStream, cfg jetstream.StreamConfig) je
 		_, err := js.PublishMsg(within(t), m)
 		require.NoError(t, err)
 	}
+	require.NoError(t, fetch(t, other, 1)[0].DoubleAck(within(t)))
 	got := fetch(t, ack, 10)
 	for _, i := range []int{2, 3, 5} {
 		require.NoError(t, got[i].DoubleAck(within(t)))

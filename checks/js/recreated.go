@@ -23,7 +23,7 @@ func (b *book) recreated() {
 		for _, w := range b.s.Writes {
 			if w.Outcome == OK && !w.Dup && w.Return < a.At && !b.mayBeDeletedAfter(w.Call) && here[w.Seq] != w.ID {
 				b.report(Acked, a.At, "%s was acknowledged at %d of stream %s, and that holds message %d", w, w.Seq, b.s.Name, here[w.Seq])
-				return
+				break
 			}
 		}
 	}

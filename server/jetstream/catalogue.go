@@ -57,7 +57,7 @@ func (c *catalogue) all() []*asset {
 	for _, a := range c.Assets { //lockstep:ordered sorted below
 		list = append(list, a)
 	}
-	slices.SortFunc(list, func(a, b *asset) int {
+	slices.SortFunc(list, func(a, b *asset) int { //lockstep:total account and name are unique together
 		return strings.Compare(assetKey(a.Account, a.name()), assetKey(b.Account, b.name()))
 	})
 	return list

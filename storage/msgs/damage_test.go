@@ -91,7 +91,7 @@ func (f *fileRig) spoil(t *rapid.T) {
 	size, _ := f.disk.FileSize(name)
 	sector := rapid.Int64Range(0, max(size-1, 0)/512).Draw(t, "sector")
 	var done bool
-	switch rapid.IntRange(0, 5).Draw(t, "how") {
+	switch rapid.IntRange(0, 6).Draw(t, "how") {
 	case 0:
 		done = f.disk.FlipBit(name, rapid.Int64Range(0, 8*size-1).Draw(t, "bit"))
 	case 1:
@@ -102,6 +102,9 @@ func (f *fileRig) spoil(t *rapid.T) {
 		done = f.disk.LoseFile(name)
 	case 4:
 		done = f.disk.BreakSector(name, sector)
+	case 6:
+		done = true // unless there is no other sector
+		f.disk.Misdirect(name, sector, rapid.Int64Range(0, max(size-1, 0)/512).Draw(t, "landed"))
 	case 5:
 		for range 2 {
 			done = f.disk.FlipBit(name, rapid.Int64Range(0, 8*size-1).Draw(t, "bit"))

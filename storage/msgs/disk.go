@@ -188,7 +188,7 @@ func (d *disk) flushFrame(b *block, f *frame) {
 	j := job{file: k.file, at: -1, frame: f, raw: f.own, seed: k.codec.seed}
 	n := len(f.own)
 	if k.framed {
-		d.spare = sealRecords(append(d.buffer(), f.own...), k.codec.seed)
+		d.spare = sealRecords(append(d.buffer(), f.own...), k.codec.seed, f.off)
 		j.data, j.raw = k.codec.appendFrame(nil, d.spare, f.off, 0), nil
 		n = len(j.data)
 	}
@@ -199,11 +199,11 @@ func (d *disk) flushFrame(b *block, f *frame) {
 	d.add(j)
 }
 
-// sealRecords writes the checksums of records that stand one behind another.
-func sealRecords(p []byte, seed uint32) []byte {
+// sealRecords writes the checksums of records that stand one behind another, from off on.
+func sealRecords(p []byte, seed, off uint32) []byte {
 	for at := 0; at < len(p); {
 		n := int(binary.LittleEndian.Uint32(p[at+4:]))
-		sealRecord(p[at:at+n], seed)
+		sealRecord(p[at:at+n], seed, off+uint32(at))
 		at += n
 	}
 	return p

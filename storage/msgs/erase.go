@@ -46,7 +46,7 @@ func (d *disk) eraseDue() {
 		if !x.file.gone && !x.file.absent {
 			p := make([]byte, x.length)
 			putRecord(p, x.seq, x.time, flagErased, nil, nil, nil, 0)
-			eraseRecord(p, seedOf(d.o.Identity, x.file.number))
+			eraseRecord(p, seedOf(d.o.Identity, x.file.number), uint32(x.off-fileHeaderLen))
 			d.add(job{file: x.file, data: p, at: x.off})
 		}
 		return true

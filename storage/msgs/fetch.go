@@ -106,7 +106,7 @@ func (b *block) intact(i int, e entry, f *frame, p []byte) bool {
 	if p == nil || e.off-f.off+e.length > uint32(len(p)) {
 		return false
 	}
-	r, err := checkRecord(p[e.off-f.off:][:e.length], b.disk.codec.seed)
+	r, err := checkRecord(p[e.off-f.off:][:e.length], b.disk.codec.seed, e.off)
 	return err == nil && r.length == int(e.length) && r.seq == b.seq(i) && r.time == e.time && r.flags == e.flags
 }
 

@@ -114,7 +114,7 @@ func (f *FileInfo) inspect(p []byte, o *Options) {
 	}
 	bad := false
 	for at := min(fileHeaderLen, len(p)); at < len(p); {
-		n, err := f.piece(p[at:], &c)
+		n, err := f.piece(p[at:], uint32(at-fileHeaderLen), &c)
 		if err == nil {
 			at, bad = at+n, false
 			continue
@@ -126,11 +126,11 @@ func (f *FileInfo) inspect(p []byte, o *Options) {
 	}
 }
 
-// piece looks at the record or frame that p begins with. With an error it gives the length only if that
+// piece looks at the record or frame that p begins with, which stands at off. With an error it gives the length only if that
 // is certain.
-func (f *FileInfo) piece(p []byte, c *codec) (int, error) {
+func (f *FileInfo) piece(p []byte, off uint32, c *codec) (int, error) {
 	if f.Kind == "block" {
-		if r, err := checkRecord(p, c.seed); err == nil {
+		if r, err := checkRecord(p, c.seed, off); err == nil {
 			f.record(&r)
 			return r.length, nil
 		}
@@ -148,7 +148,7 @@ func (f *FileInfo) piece(p []byte, c *codec) (int, error) {
 		f.Complete = n == len(p)
 	default:
 		for at := 0; at < len(plain); {
-			r, err := checkRecord(plain[at:], c.seed)
+			r, err := checkRecord(plain[at:], c.seed, h.off+uint32(at))
 			if err != nil {
 				return n, err
 			}

@@ -123,7 +123,7 @@ func (d *disk) do(j job) error {
 	}
 	p := j.data
 	if j.raw != nil {
-		p = sealRecords(append(d.buffer(), j.raw...), j.seed)
+		p = sealRecords(append(d.buffer(), j.raw...), j.seed, j.frame.off)
 	}
 	d.queued -= int64(len(p))
 	d.written += int64(len(p))

@@ -390,6 +390,6 @@ func (d *disk) manifestTail(m *manifest) {
 	}
 	if len(p) > 0 {
 		c := newCodec(&d.o, 0, false)
-		m.tail = c.appendFrame(nil, sealRecords(p, c.seed), 0, 0)
+		m.tail = c.appendFrame(nil, sealRecords(p, c.seed, 0), 0, 0)
 	}
 }

@@ -312,13 +312,13 @@ func (p *opening) takeTail() {
 	s := p.d.st
 	c := newCodec(&p.d.o, 0, false)
 	_, plain, _, err := c.openFrame(p.m.tail)
-	n := uint64(0)
+	n, off := uint64(0), uint32(0)
 	for ; err == nil && len(plain) > 0; n++ {
 		var r record
-		if r, err = checkRecord(plain, c.seed); err != nil {
+		if r, err = checkRecord(plain, c.seed, off); err != nil {
 			break
 		}
-		plain = plain[r.length:]
+		plain, off = plain[r.length:], off+uint32(r.length)
 		id, ok := p.insert(r.subject)
 		if !ok || r.seq <= s.tail().last && len(s.tail().slots) > 0 || r.seq > p.m.last {
 			err = errContent

@@ -33,12 +33,14 @@ func (r *rebuild) body(p []byte, k *diskBlock) {
 		if uint64(len(p)) < r.m.size {
 			r.spoil(fileHeaderLen+int64(len(p)), errShort)
 		}
-		r.records(p, fileHeaderLen, k.codec.seed)
+		r.records(p, fileHeaderLen, k.codec.seed, 0)
 		r.pass(uint32(r.m.size) - r.b.size - r.gap)
 	} else {
 		r.frames(p, &k.codec)
 	}
-	r.fill(r.m.last + 1)
+	if !r.fill(r.m.last + 1) { // what was passed over was nobody's
+		r.b.size += r.gap
+	}
 }
 
 func (r *rebuild) spoil(off int64, err error) {
@@ -69,7 +71,7 @@ func (r *rebuild) frames(p []byte, c *codec) {
 		}
 		bad = false
 		r.pass(h.off - logical)
-		r.records(plain, int64(at), c.seed)
+		r.records(plain, int64(at), c.seed, h.off)
 		f := &frame{off: h.off, size: uint32(len(plain)), closed: true}
 		f.place = place{off: int64(at), stored: uint32(n), written: true}
 		r.b.frames = append(r.b.frames, f)
@@ -83,11 +85,11 @@ func (r *rebuild) frames(p []byte, c *codec) {
 	}
 }
 
-// records indexes records that stand one behind another.
-func (r *rebuild) records(p []byte, where int64, seed uint32) {
+// records indexes records that stand one behind another, at off of the block and where of the file.
+func (r *rebuild) records(p []byte, where int64, seed, off uint32) {
 	bad := false
 	for at := 0; at < len(p); {
-		rec, err := checkRecord(p[at:], seed)
+		rec, err := checkRecord(p[at:], seed, off+uint32(at))
 		if err != nil {
 			if n := r.erased(where + int64(at)); n > 0 && n <= len(p)-at {
 				at += n

@@ -15,8 +15,8 @@ import (
 //	flags 1 | zero 1 | subject length 2 | header length 4 | deadline 8, if flagged |
 //	subject | header | data
 //
-// The checksum is CRC-32C and begins with a seed of the block, so that no record of
-// another block passes. In memory it is not kept.
+// The checksum is CRC-32C and begins with a seed of the block and the record's offset in it, so that no record of
+// another block passes, nor one that stands elsewhere. In memory it is not kept.
 const (
 	recordHead    = 32
 	deadlineLen   = 8
@@ -137,19 +137,23 @@ func (r *record) message() Msg {
 // textOf is bytes that never change as a string, without a copy.
 func textOf(p []byte) string { return unsafe.String(unsafe.SliceData(p), len(p)) }
 
-// recordSum is the checksum of a record in a block of this seed.
-func recordSum(p []byte, seed uint32) uint32 { return crc32.Update(seed, castagnoli, p[4:]) }
+// recordSum is the checksum of a record that stands at off in a block of this seed.
+func recordSum(p []byte, seed, off uint32) uint32 {
+	return crc32.Update(seed+off*0x9e3779b1, castagnoli, p[4:])
+}
 
 // sealRecord writes the checksum into a record.
-func sealRecord(p []byte, seed uint32) { binary.LittleEndian.PutUint32(p, recordSum(p, seed)) }
+func sealRecord(p []byte, seed, off uint32) {
+	binary.LittleEndian.PutUint32(p, recordSum(p, seed, off))
+}
 
 // checkRecord reads the record that p begins with, and its checksum.
-func checkRecord(p []byte, seed uint32) (record, error) {
+func checkRecord(p []byte, seed, off uint32) (record, error) {
 	r, err := parseRecord(p)
 	if err != nil {
 		return r, err
 	}
-	if recordSum(p[:r.length], seed) != binary.LittleEndian.Uint32(p) {
+	if recordSum(p[:r.length], seed, off) != binary.LittleEndian.Uint32(p) {
 		return r, errRecordSum
 	}
 	return r, nil
@@ -157,10 +161,10 @@ func checkRecord(p []byte, seed uint32) (record, error) {
 
 // eraseRecord turns a record into a tombstone of the same length: its sequence and time stay, and
 // nothing of subject, header and data.
-func eraseRecord(p []byte, seed uint32) {
+func eraseRecord(p []byte, seed, off uint32) {
 	p[24] = flagErased
 	clear(p[25:])
-	sealRecord(p, seed)
+	sealRecord(p, seed, off)
 }
 
 // sizeOf is what a record counts for in bytes and byte limits.

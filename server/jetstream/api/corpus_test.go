@@ -248,7 +248,7 @@ func TestConsumerCreateAsRecorded(t *testing.T) {
 				if err := CheckConsumerRequest(stream.Name, "cz", "", false, r); err != nil {
 					return nil, err
 				}
-				l := ConsumerServerLimits{c.Limits.Server, c.Limits.Account, c.Limits.Batch}
+				l := ConsumerServerLimits{MaxAckPending: c.Limits.Server, AccountMaxAckPending: c.Limits.Account, MaxRequestBatch: c.Limits.Batch}
 				cfg, err := CheckConsumerConfig(&r.Config, stream, l, pedantic)
 				if err != nil {
 					return nil, err

@@ -146,14 +146,23 @@ func (c *Consumer) cut() {
 	c.cutAt = c.recorded
 }
 
+// widen doubles how far ahead the horizon is raised, since it was waited for. Turns that deliver little
+// because of the horizon would otherwise keep it low.
+func (c *Consumer) widen() {
+	c.lead = uint16(min(2*max(int(c.lead), leadMin), c.leadLimit()))
+}
+
+func (c *Consumer) leadLimit() int {
+	if c.isTight() {
+		return leadMaxTight
+	}
+	return leadMax
+}
+
 // adapt sets how far ahead the horizon is raised by what one turn delivered.
 func (c *Consumer) adapt(sent int) {
-	limit := leadMax
-	if c.isTight() {
-		limit = leadMaxTight
-	}
 	lead := int(c.lead)
-	c.lead = uint16(min(max(lead-lead/8, 16*sent, leadMin), limit))
+	c.lead = uint16(min(max(lead-lead/8, 16*sent, leadMin), c.leadLimit()))
 }
 
 // Committed tells that the oldest event recorded and not committed yet is durable.
@@ -168,6 +177,7 @@ func (c *Consumer) Committed(p []byte) {
 			waited := c.dseq >= c.allowed
 			c.allowed = e.last
 			if waited {
+				c.widen()
 				c.wake()
 			}
 		}

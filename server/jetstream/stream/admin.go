@@ -195,7 +195,7 @@ func (s *Stream) createConsumer(name string, cfg *api.ConsumerConfig, action api
 	}
 	id := s.consumers.nextID
 	s.consumers.nextID++
-	s.propose(appendConsumerEntry([]byte{kindConsumerCreate}, id, name, time.Unix(0, s.now), next), &answerTag{func() {
+	s.propose(appendConsumerEntry([]byte{kindConsumerCreate}, id, name, time.Unix(0, s.now).UTC(), next), &answerTag{func() {
 		h := s.consumers.byName[name]
 		if h == nil {
 			done(nil, false, api.ErrStreamInvalid)

@@ -161,7 +161,7 @@ func (r *consumers) all() []*hosted {
 	for _, h := range r.byID { //lockstep:ordered sorted below
 		list = append(list, h)
 	}
-	slices.SortFunc(list, func(a, b *hosted) int { return int(int64(a.id) - int64(b.id)) })
+	slices.SortFunc(list, func(a, b *hosted) int { return int(int64(a.id) - int64(b.id)) }) //lockstep:total ids are unique
 	return list
 }
 
@@ -171,7 +171,7 @@ func (r *consumers) names() []*hosted {
 	for _, h := range r.byName { //lockstep:ordered sorted below
 		list = append(list, h)
 	}
-	slices.SortFunc(list, func(a, b *hosted) int { return strings.Compare(a.name, b.name) })
+	slices.SortFunc(list, func(a, b *hosted) int { return strings.Compare(a.name, b.name) }) //lockstep:total names are unique
 	return list
 }
 

@@ -146,6 +146,10 @@ func (j *directJob) step() {
 		switch found {
 		case msgs.Cold:
 			j.s.load(seq, func(m msgs.Msg, err error) {
+				if err != nil && !j.batched && !j.s.store.Has(seq) { // removed while it was read
+					j.startOne()
+					return
+				}
 				j.took(m, err == nil)
 				j.step()
 			})

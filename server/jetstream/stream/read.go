@@ -49,12 +49,22 @@ func (s *Stream) GetMsg(r *api.JSApiMsgGetRequest, done func(*api.StoredMsg, *ap
 		done(nil, err)
 		return
 	}
+	s.getPicked(r, done)
+}
+
+// getPicked answers with what a get asks for now. A message that is removed while it is read from
+// the disk may have a successor, of which the same is true.
+func (s *Stream) getPicked(r *api.JSApiMsgGetRequest, done func(*api.StoredMsg, *api.Error)) {
 	seq, ok := s.pick(r)
 	if !ok {
 		done(nil, api.ErrNoMessageFound)
 		return
 	}
 	s.load(seq, func(m msgs.Msg, err error) {
+		if err != nil && !s.store.Has(seq) {
+			s.getPicked(r, done)
+			return
+		}
 		if err != nil {
 			done(nil, api.ErrNoMessageFound)
 			return

@@ -261,7 +261,7 @@ func (r *Restoring) consumer(name string, c *archive.Consumer) error {
 	r.flush()
 	id := s.consumers.nextID
 	s.consumers.nextID++
-	b := appendBytes([]byte{kindConsumerRestore}, appendConsumerEntry(nil, id, name, time.Unix(0, s.now), cfg))
+	b := appendBytes([]byte{kindConsumerRestore}, appendConsumerEntry(nil, id, name, time.Unix(0, s.now).UTC(), cfg))
 	r.propose(appendBytes(b, state), len(b)+len(state))
 	return nil
 }

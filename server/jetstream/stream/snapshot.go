@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"errors"
 	"slices"
 
@@ -142,7 +143,8 @@ func (b *Backup) Interested() bool {
 
 // Send is part of [archive.SnapshotHost].
 func (b *Backup) Send(reply string, header, data []byte) {
-	b.s.sender.Publish([]byte(b.req.DeliverSubject), []byte(reply), header, data)
+	// What is large goes out later from where it is, and the snapshot uses its buffer again.
+	b.s.sender.Publish([]byte(b.req.DeliverSubject), []byte(reply), header, bytes.Clone(data))
 }
 
 // Done is part of [archive.SnapshotHost].
@@ -275,8 +277,8 @@ func progressOf(c *archive.Consumer) *consumer.Progress {
 		n := min(st.Redelivered[seq], 1<<30)
 		p.Pending = append(p.Pending, consumer.PendingMessage{Stream: seq, Consumer: m.Sequence, At: m.Timestamp, Deliveries: uint32(n) + 1})
 	}
-	slices.SortFunc(p.Pending, func(a, b consumer.PendingMessage) int { return int(int64(a.Stream - b.Stream)) })
-	for seq := range st.Redelivered { //lockstep:ordered sorted below
+	slices.SortFunc(p.Pending, func(a, b consumer.PendingMessage) int { return int(int64(a.Stream - b.Stream)) }) //lockstep:total each sequence is there once
+	for seq := range st.Redelivered {                                                                             //lockstep:ordered sorted below
 		if c.Config.MaxDeliver > 0 && st.Pending[seq] == nil {
 			p.Exhausted = append(p.Exhausted, seq)
 		}
