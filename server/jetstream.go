@@ -43,6 +43,7 @@ func (s *Server) StartJetStream(done func(error)) {
 	s.log.Noticef("Starting JetStream")
 	disk, err := s.world.Store.Open(o)
 	if err != nil {
+		//lint:ignore ST1005 the whole of a log line
 		s.strand.Post(func() { done(fmt.Errorf("Can't start JetStream: store directory %q: %w", s.world.Store.Dir, err)) })
 		return
 	}

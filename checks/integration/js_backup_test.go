@@ -201,7 +201,12 @@ func TestRestoreGivenUp(t *testing.T) {
 	require.ErrorIs(t, err, nats.ErrNoResponders)
 	require.Equal(t, 10130, code(api(t, nc, "STREAM.RESTORE.S", map[string]any{"config": b.config})))
 
-	q := p.restart(syscall.SIGKILL)
+	q := p.restart(syscall.SIGTERM)
+	_, nc = q.js()
+	require.Empty(t, must(t, nc, "STREAM.NAMES", nil)["streams"])
+	to = b.askRestore(t, nc, "S")
+	require.Empty(t, send(t, nc, to, b.chunks[:7]...))
+	q = q.restart(syscall.SIGKILL)
 	js, nc = q.js()
 	require.Empty(t, must(t, nc, "STREAM.NAMES", nil)["streams"])
 	stream(t, js, jetstream.StreamConfig{Name: "OTHER", Subjects: []string{"other"}})

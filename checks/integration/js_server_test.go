@@ -167,3 +167,24 @@ func TestJetStreamByFlags(t *testing.T) {
 	fill(t, js, "S", 1)
 	require.DirExists(t, dir+"/jetstream")
 }
+
+// An account without JetStream may use that of another one, by imports: then nothing here
+// answers for it.
+func TestImportedJetStream(t *testing.T) {
+	t.Parallel()
+	p := startJS(t, `accounts {
+  HAS { users: [ { user: has, password: p } ], jetstream: enabled
+    exports [ { service: "$JS.API.INFO" }, { service: "$JS.API.STREAM.INFO.S" }, { service: "S" } ] }
+  USES { users: [ { user: uses, password: p } ]
+    imports [ { service: { account: HAS, subject: "$JS.API.INFO" } }, { service: { account: HAS, subject: "$JS.API.STREAM.INFO.S" } },
+      { service: { account: HAS, subject: "S" } } ] }
+}`)
+	js, _ := p.js(nats.UserInfo("has", "p"))
+	stream(t, js, jetstream.StreamConfig{Name: "S"})
+	nc := p.client(nats.UserInfo("uses", "p"))
+	require.EqualValues(t, 1, must(t, nc, "INFO", nil)["streams"])
+	require.EqualValues(t, 1, request(t, nc, "S", "x")["seq"])
+	must(t, nc, "STREAM.INFO.S", nil)
+	_, err := nc.Request("$JS.API.STREAM.NAMES", nil, patience)
+	require.ErrorIs(t, err, nats.ErrNoResponders)
+}

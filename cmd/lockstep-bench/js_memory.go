@@ -147,7 +147,7 @@ func (s *settings) restarts(t table.Writer, nats string, pair [2]*process) error
 	var took [2][]float64
 	for _, p := range pair {
 		fmt.Fprintf(os.Stderr, "\rfilling the store of %s\033[K", p.name)
-		if _, err := p.cli(nats, "bench", "js", "pub", "async", "bench", "--create", "--maxbytes", "64GB", "--msgs", strconv.Itoa(s.restart), "--size", "128B",
+		if _, err := p.cli(nats, "bench", "js", "pub", "async", "bench", "--create", "--maxbytes", "20GB", "--msgs", strconv.Itoa(s.restart), "--size", "128B",
 			"--multisubject", "--multisubjectmax", "100000", "--no-progress"); err != nil {
 			return err
 		}

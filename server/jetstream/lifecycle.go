@@ -110,6 +110,14 @@ func (m *Manager) admit(acc *account.Account) {
 	t.grant = m.grantOf(acc)
 	m.countAccounts()
 	t.setLimits()
+	if t.grant == nil && t.imports([]byte(api.Prefix+"INFO")) { // its API is another account's: what it does not import has no responder
+		if t.sub != nil {
+			m.sink.Unsubscribe(t.sub)
+			delete(m.subs, t.sub)
+			t.sub = nil
+		}
+		return
+	}
 	if t.sub != nil {
 		return
 	}

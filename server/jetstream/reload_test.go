@@ -122,3 +122,26 @@ func TestReservationsSurviveARestart(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, 1000, info.ReservedStore)
 }
+
+func TestTooManyRequestsAtOnceAreDropped(t *testing.T) {
+	s, _ := serve(t, `
+jetstream { store_dir: %q, request_queue_limit: 3 }
+accounts { A { jetstream: enabled, users: [{user: a, password: a}] }, SYS { users: [{user: s, password: s}] } }
+system_account: SYS
+`)
+	sys, err := nats.Connect(s.ClientURL(), nats.UserInfo("s", "s"))
+	require.NoError(t, err)
+	defer sys.Close()
+	told, err := sys.SubscribeSync("$JS.EVENT.ADVISORY.API.LIMIT_REACHED")
+	require.NoError(t, err)
+	require.NoError(t, sys.Flush())
+	nc, err := nats.Connect(s.ClientURL(), nats.UserInfo("a", "a"))
+	require.NoError(t, err)
+	defer nc.Close()
+	for range 1000 { // in few reads, each of more than the limit
+		require.NoError(t, nc.PublishRequest("$JS.API.STREAM.NAMES", "reply", nil))
+	}
+	m, err := told.NextMsg(replyMax)
+	require.NoError(t, err)
+	require.Regexp(t, `^\{"type":"io.nats.jetstream.advisory.v1.api_limit_reached","id":"\w{22}","timestamp":"[^"]+","server":"[^"]+","dropped":\d+\}$`, string(m.Data))
+}

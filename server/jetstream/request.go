@@ -33,9 +33,12 @@ func wantsAPI(subject []byte) bool {
 // drain takes API requests off the sink.
 func (m *Manager) drain(batches []*broker.Batch) {
 	m.now = m.cfg.Clock.Now()
+	flood := m.floods(batches)
 	for _, b := range batches {
 		for i := range b.Messages {
-			m.receive(b, &b.Messages[i])
+			if !flood.drops(b.Messages[i].Subject) {
+				m.receive(b, &b.Messages[i])
+			}
 		}
 		b.Release()
 	}

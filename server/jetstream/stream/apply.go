@@ -161,6 +161,12 @@ func readConsumerEntry(p []byte) (id uint32, name string, created time.Time, cfg
 	if err := json.Unmarshal(text, cfg); err != nil {
 		return 0, "", created, nil, fmt.Errorf("%w: consumer configuration: %v", errEntry, err)
 	}
+	if cfg.Name == name { // one string for all
+		cfg.Name = name
+	}
+	if cfg.Durable == name {
+		cfg.Durable = name
+	}
 	return id, name, created, cfg, nil
 }
 
