@@ -33,13 +33,16 @@ var jsLoads = []struct {
 	{"consume", "consumers on a limits stream: naks, terms, pauses, deliveries at most", func(j *jsWorld) jsLoad { return startQueueLoad(j, "limits") }},
 }
 
-// JSLoadNames lists the workloads of JetStream.
-func JSLoadNames() []string {
-	names := make([]string, len(jsLoads))
+// JSLoadInfo describes a workload of JetStream.
+type JSLoadInfo struct{ Name, About string }
+
+// JSLoads lists the workloads of JetStream.
+func JSLoads() []JSLoadInfo {
+	list := make([]JSLoadInfo, len(jsLoads))
 	for i, l := range jsLoads {
-		names[i] = l.name
+		list[i] = JSLoadInfo{l.name, l.about}
 	}
-	return names
+	return list
 }
 
 // plainLoad is what most loads are.

@@ -111,7 +111,7 @@ func TestProfileNames(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Network, p)
 	_, err = ParseProfile("stormy")
-	require.EqualError(t, err, `profile "stormy" is unknown: there are calm, network, crash, disk, swarm, plans`)
+	require.EqualError(t, err, `profile "stormy" is unknown: there are calm, network, crash, disk, swarm, plans, streams`)
 }
 
 func TestPayloadsAreRecognized(t *testing.T) {

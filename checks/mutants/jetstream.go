@@ -51,7 +51,7 @@ var jetStream = []Mutant{
 		"	m.lastTime = at\n	m.hash = mix(m.hash, seq)\n	s.Seq, s.Time, s.Subject, s.Header, s.Data = seq, at, it.subject, nil, it.data\n"}}, nil},
 	{"times-fall", js.EarlyTime, streams, publishing, []Edit{{
 		"	at := max(m.now, m.lastTime)\n	seq, err := m.store.Append(0, at, it.subject, nil", "	at := m.now - int64(m.store.State().Last%3)*1e9\n	seq, err := m.store.Append(0, at, it.subject, nil"}},
-		[]string{js.Policy, js.Acked}},
+		[]string{js.Policy, js.Acked, js.NoOrphans}},
 	{"batch-torn", js.Batch, streams, batching, []Edit{{
 		"		seq, err := m.put(msg)\n		if err != nil { // admit", "		if i == 2 {\n			last = m.skip(msg)\n			continue\n		}\n		seq, err := m.put(msg)\n		if err != nil { // admit"}},
 		[]string{js.Acked, js.Linear, js.Info, js.Expected}},
@@ -71,7 +71,7 @@ var jetStream = []Mutant{
 	{"age-never-ends", js.Policy, streams, expire, []Edit{{"	due = s.dueByAge(due, now, max)\n", ""}}, nil},
 	{"work-queue-removal-skipped", js.WorkQueue, streams, retention, []Edit{{
 		"	s.machine.RemoveAcked(seq)\n}\n\n// adopt", "	if !s.isQueue() || seq%4 > 0 {\n		s.machine.RemoveAcked(seq)\n	}\n}\n\n// adopt"}}, []string{js.NumPending, js.AtLeastOnce}},
-	{"interest-one-too-few", js.Interest, streams, retention, []Edit{{"n > 1 {", "n > 2 {"}}, []string{js.NumPending, js.AtLeastOnce}},
+	{"interest-one-too-few", js.Interest, streams, retention, []Edit{{"n > 1 {", "n > 2 {"}}, []string{js.NumPending, js.AtLeastOnce, js.Floor, js.Moves}},
 	{"interest-one-too-many", js.NoOrphans, streams, retention, []Edit{{"	s.keep.needs[seq] = n\n", "	s.keep.needs[seq] = n + 1\n"}}, nil},
 	{"interest-not-taken-back", js.NoOrphans, streams, retention, []Edit{{"		s.eachNeeded(h, s.letGo)\n", ""}}, nil},
 	{"ack-not-replayed", js.AckedStays, streams, consState, []Edit{{

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -8,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lockstepmq/lockstep/checks/core"
+	"github.com/lockstepmq/lockstep/checks/js"
 	"github.com/lockstepmq/lockstep/sim"
 )
 
@@ -40,8 +42,14 @@ func listCommand() *cobra.Command {
 			t.SetColumnConfigs([]table.ColumnConfig{{Number: 1, WidthMax: 100, WidthMaxEnforcer: text.WrapSoft}})
 			t.Render()
 			t = newTable(cmd.OutOrStdout())
+			t.AppendHeader(table.Row{"workload of JetStream", "what it does"})
+			for _, l := range sim.JSLoads() {
+				t.AppendRow(table.Row{l.Name, l.About})
+			}
+			t.Render()
+			t = newTable(cmd.OutOrStdout())
 			t.AppendHeader(table.Row{"invariant", "what must hold"})
-			for _, i := range core.Invariants() {
+			for _, i := range slices.Concat(core.Invariants(), js.Invariants()) {
 				t.AppendRow(table.Row{i.Name, i.About})
 			}
 			t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, WidthMax: 90, WidthMaxEnforcer: text.WrapSoft}})
