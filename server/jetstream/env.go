@@ -1,8 +1,6 @@
 package jetstream
 
 import (
-	"errors"
-
 	"github.com/lockstepmq/lockstep/clock"
 	"github.com/lockstepmq/lockstep/server/config"
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
@@ -60,8 +58,6 @@ func orDefault[T int | int64](v, def T) T {
 	}
 	return v
 }
-
-func isExist(err error) bool { return errors.Is(err, storage.ErrExist) }
 
 // removeTree removes a directory of files, as far as it can.
 func removeTree(fs storage.FS, s clock.Strand, dir string) {

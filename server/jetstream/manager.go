@@ -75,9 +75,9 @@ type Manager struct {
 	failure   error
 	now       time.Time // of the present task
 
-	reservedMemory, reservedFile     atomic.Int64 // bytes
-	granted, streams                 atomic.Int64 // accounts and streams
-	apiTotal, apiErrors, apiInflight atomic.Int64
+	reservedMemory, reservedFile atomic.Int64 // bytes
+	granted, streams             atomic.Int64 // accounts and streams
+	apiTotal, apiErrors          atomic.Int64
 
 	mu       sync.Mutex // guards what follows, between the strand and who monitors
 	problems []Problem
@@ -115,6 +115,7 @@ func (m *Manager) broken(err error) {
 		m.note(Problem{Err: err})
 		m.cfg.Broker.SetJetStream(false, m.env.Domain)
 	}
+	//lint:ignore ST1005 the whole of a log line
 	m.finish(fmt.Errorf("Can't start JetStream: %w", err))
 }
 

@@ -29,10 +29,9 @@ type tenant struct {
 
 // member is a stream of a tenant.
 type member struct {
-	s         *stream.Stream // nil while it is being opened
-	asset     *asset
-	consumers int // as far as requests that were judged tell; the stream knows exactly
-	offline   string
+	s       *stream.Stream // nil while it is being opened
+	asset   *asset
+	offline string
 }
 
 // sorted gives the names of the tenant's streams, ascending.

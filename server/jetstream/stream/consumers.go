@@ -18,7 +18,6 @@ type hosted struct {
 	listening bool // told of new and removed messages
 	queued    bool // in the run queue
 	gone      bool
-	tick      func() // of a running Step
 }
 
 // consumers is the registry: by name, by id, by filter, and those that listen. It belongs to

@@ -26,7 +26,6 @@ type directJob struct {
 	pending uint64 // left after the next one
 	upTo    uint64
 	batched bool // counts and EOB
-	first   func()
 }
 
 const directBytesMax = 64 << 20
