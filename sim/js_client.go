@@ -96,10 +96,24 @@ func (c *jsClient) act() {
 		return
 	}
 	c.steps.Reset(time.Duration(min(c.rnd.ExpFloat64(), 8) * float64(c.j.plan.Think)))
-	if c.state == clientReady && c.conn.Buffered() < unsentMax {
+	if c.state == clientReady && c.conn.Buffered() < unsentMax && c.waiting() < jsWaitingMax {
 		c.step()
 		c.send()
 	}
+}
+
+// jsWaitingMax bounds the requests of a client that wait for their answers: what overlaps too
+// much has too many explanations.
+const jsWaitingMax = 3
+
+// waiting counts the requests that wait for their one answer.
+func (c *jsClient) waiting() (n int) {
+	for _, call := range c.calls {
+		if !call.over && call.sid == "" {
+			n++
+		}
+	}
+	return n
 }
 
 func (c *jsClient) dial() {

@@ -49,7 +49,7 @@ var Layers = []Layer{
 	{"server/jetstream/machine", []string{"server/jetstream/api", "server/subject", "server/wire", "storage/msgs"}, "what entries do to messages: no clock, no network, no log"},
 	{"server/jetstream/consumer", []string{"server/jetstream/api", "server/subject", "server/wire", "storage/msgs", "clock"}, "one consumer, given its stream as an interface"},
 	{"server/jetstream/source", []string{"server/jetstream/api", "server/jetstream/machine", "server/broker", "server/subject", "server/wire", "storage/msgs", "clock"}, "following another stream, given its own as an interface"},
-	{"server/jetstream/archive", []string{"server/jetstream/api", "server/wire", "storage/msgs"}, "backups are bytes"},
+	{"server/jetstream/archive", []string{"server/jetstream/api", "server/wire", "storage/msgs", "clock"}, "backups are bytes, and exchanges with timers"},
 	{"server/jetstream/keyfile", []string{"storage", "storage/seal", "clock"}, "the key of an asset in a file"},
 	{"server/jetstream/stream", []string{"server/jetstream/api", "server/jetstream/keyfile", "server/jetstream/machine", "server/jetstream/consumer", "server/jetstream/source", "server/jetstream/archive", "server/raft", "server/broker", "server/account", "server/subject", "server/wire", "server/logging", "storage", "storage/msgs", "storage/seal", "clock"}, "one stream on its strand"},
 	{"server/jetstream", []string{"server/jetstream/...", "storage/doctor", "server/raft", "server/broker", "server/account", "server/config", "server/subject", "server/wire", "server/logging", "storage", "storage/wal", "storage/msgs", "storage/seal", "clock"}, "the API and the catalogue of all streams"},
