@@ -189,6 +189,7 @@ func (j *jsWorld) auditStream(advance func(time.Duration), c *jsClient, s *jsStr
 	}
 	j.sampleWall()
 	s.hist.Audits = append(s.hist.Audits, got)
+	s.hist.Jumped = j.w.faults["wall-jump"]+j.w.faults["drift"]+j.w.faults["stuck-clock"]+j.w.faults["suspend"] > 0
 	j.ops["js_audited"] += len(got.Msgs)
 	return true
 }

@@ -283,6 +283,8 @@ type Stream struct {
 	Deletions []*Removal
 	// WallMax is the latest wall clock that the server may have seen.
 	WallMax time.Time
+	// Jumped tells that its wall clock was set or ran wrong: what is due by it may be late.
+	Jumped bool
 }
 
 // Bounds are the first and last sequence as reported.

@@ -84,7 +84,7 @@ var jetStream = []Mutant{
 	{"one-delivery-too-many", js.Limits, streams, consAlarm, []Edit{{"e.count >= limit && e.flags", "e.count > limit && e.flags"}}, nil},
 	{"ack-wait-cut-short", js.Limits, streams, consAlarm, []Edit{{"e == nil || e.at+ack > now", "e == nil || e.at+ack/8 > now"}}, nil},
 	{"floor-past-a-gap", js.Floor, streams, consState, []Edit{{"floor, dseq = e.seq-1, 0\n", "floor, dseq = e.seq+1, 0\n"}}, nil},
-	{"pending-counted-wrong", js.NumPending, streams, consInfo, []Edit{{"	return c.countAhead()\n", "	return c.countAhead() + 1\n"},
+	{"pending-counted-wrong", js.NumPending, streams, consInfo, []Edit{{"	n := c.countAhead()\n", "	n := c.countAhead() + 1\n"},
 		{"		return c.ahead\n", "		return c.ahead + 1\n"}}, []string{js.Moves}},
 	{"checkpoint-not-kept", js.Acked, streams, streamOpen, []Edit{{
 		"		s.manifest = manifest\n", "		s.manifest = manifest\n		s.store.Release(manifest)\n"}}, lost},
