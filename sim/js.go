@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/lockstepmq/lockstep/checks/js"
@@ -118,6 +119,10 @@ type jsWorld struct {
 func newJSWorld(w *World) *jsWorld {
 	j := &jsWorld{w: w, plan: *w.plan.JS, disk: storage.NewSimDisk(w.sim, jsDisk), rnd: w.sim.Rand("jetstream"), ops: map[string]int{}}
 	j.hist.Deaths = make(map[int]time.Duration)
+	j.hist.Settling = time.Second
+	if j.plan.Disk.Hang > 0 || slices.ContainsFunc(w.plan.Rates, func(r Rate) bool { return r.Family == "pause" || r.Family == "suspend" }) {
+		j.hist.Settling = 30 * time.Second // the disk or the machine stands still
+	}
 	return j
 }
 

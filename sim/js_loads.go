@@ -85,7 +85,7 @@ type logLoad struct {
 }
 
 func startLogLoad(j *jsWorld) jsLoad {
-	l := &logLoad{plainLoad: plainLoad{j: j}, removes: j.plan.Variants[0]%3 == 0}
+	l := &logLoad{plainLoad: plainLoad{j: j}, removes: j.plan.Variants[0]%2 == 0}
 	l.s = j.newStream("LOG", map[string]any{
 		"subjects": []string{"log.>"}, "allow_atomic": true, "compression": [...]string{"none", "s2"}[j.plan.Variants[1]%2],
 	}, &js.Stream{Window: j.plan.Window})
@@ -114,7 +114,7 @@ func (l *logLoad) step(c *jsClient) {
 		}
 		s.batch(c, subjects, rnd.IntN(6) > 0)
 	case n < 35 && l.removes && s.last > 0:
-		if rnd.IntN(4) > 0 {
+		if rnd.IntN(3) > 0 {
 			s.delete(c, 1+uint64(rnd.Int64N(int64(s.last))))
 			return
 		}

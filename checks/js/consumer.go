@@ -43,14 +43,10 @@ func (b *book) sequences(c *Consumer) {
 	}
 }
 
-// recordedAfter is how long after a delivery its record is durable for sure, a disk that
-// stands still included.
-const recordedAfter = 12 * time.Second
-
 // recorded tells whether the end of a server cannot have made it forget a delivery.
 func (b *book) recorded(d *Delivery) bool {
 	end, ended := b.deaths[d.Life]
-	return !ended || end-d.Time > recordedAfter
+	return !ended || end-d.Time > b.settling
 }
 
 // firsts demands that first deliveries follow the stream.

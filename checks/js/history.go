@@ -382,13 +382,16 @@ type ConsumerInfo struct {
 // History is all that clients saw of the streams of one run.
 type History struct {
 	// Deaths are when lives of the server ended, in virtual time, by life from 1.
-	Deaths  map[int]time.Duration
-	Streams []*Stream
+	Deaths map[int]time.Duration
+	// Settling is how long after a delivery its record is durable for sure.
+	Settling time.Duration
+	Streams  []*Stream
 }
 
 // judge is the state of one check.
 type judge struct {
 	deaths       map[int]time.Duration
+	settling     time.Duration
 	found        []core.Violation
 	searched     int
 	inconclusive int
@@ -404,7 +407,7 @@ func (j *judge) report(invariant string, at core.Stamp, format string, args ...a
 
 // Check judges a history.
 func Check(h *History) core.Verdict {
-	j := &judge{deaths: h.Deaths}
+	j := &judge{deaths: h.Deaths, settling: h.Settling}
 	for _, s := range h.Streams {
 		j.stream(s)
 	}

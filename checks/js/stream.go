@@ -351,7 +351,13 @@ func (b *book) batch(name string, list []*Write) {
 		}
 		whole = whole && !b.mayBeGone(w, core.Never)
 	}
-	if whole && seen < len(list) && len(b.s.Audits) > 0 {
-		b.report(Batch, last.Return, "batch %s of stream %s has %d messages, and %d are stored", name, b.s.Name, len(list), seen)
+	there := 0
+	for _, w := range list {
+		if w.seen {
+			there++
+		}
+	}
+	if whole && there < len(list) && len(b.s.Audits) > 0 {
+		b.report(Batch, last.Return, "batch %s of stream %s has %d messages, and %d are stored", name, b.s.Name, len(list), there)
 	}
 }

@@ -103,10 +103,7 @@ func (s *Stream) deadline() {
 
 // proposeDue proposes what the machine finds due.
 func (s *Stream) proposeDue() {
-	if s.closed || s.failed != nil {
-		return
-	}
-	for {
+	for !s.closed && s.failed == nil { // a refused proposal ends it
 		p := s.machine.Due(append(make([]byte, 0, 64), kindMessages), s.now, s.dueAgain)
 		if p == nil {
 			return
