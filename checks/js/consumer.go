@@ -151,10 +151,9 @@ func (b *book) infos(c *Consumer) {
 		if f.Stream > d.Stream {
 			b.report(Floor, in.At, "%s reports the floor %d above what is delivered, %d", c, f.Stream, d.Stream)
 		}
-		most := c.MaxPending // what was under way at a restart is pending besides
-		if in.Life > 1 {
-			most *= 2
-		}
+		// What was under way at a restart is pending besides, and acks of it may be lost with the end
+		// of the log: each life may add as many.
+		most := c.MaxPending * max(in.Life, 1)
 		if c.MaxPending > 0 && in.Answer.AckPend > most {
 			b.report(Limits, in.At, "%s has %d acks pending, and its limit is %d", c, in.Answer.AckPend, c.MaxPending)
 		}
