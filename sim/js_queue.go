@@ -23,17 +23,16 @@ type queueLoad struct {
 
 // jsConsumer is a pull consumer as the workload knows it.
 type jsConsumer struct {
-	l       *queueLoad
-	name    string
-	config  map[string]any
-	hist    *js.Consumer // of the present incarnation; nil while there is none
-	asking  bool
-	ghost   *js.Consumer // whose creation was not answered
-	fleet   bool         // it comes and goes
-	pending uint64       // as reported last
-	empty   bool         // nothing is left, it said
-	halted  bool         // it was paused
-	asked   bool         // an info is under way
+	l      *queueLoad
+	name   string
+	config map[string]any
+	hist   *js.Consumer // of the present incarnation; nil while there is none
+	asking bool
+	ghost  *js.Consumer // whose creation was not answered
+	fleet  bool         // it comes and goes
+	empty  bool         // nothing is left, it said
+	halted bool         // it was paused
+	asked  bool         // an info is under way
 }
 
 func startQueueLoad(j *jsWorld, retention string) jsLoad {
@@ -210,7 +209,6 @@ type jsWorker struct {
 	k    *jsConsumer
 	conn string
 	open *js.PullReq
-	idle int
 }
 
 // step pulls, unless a pull is open.

@@ -16,7 +16,6 @@ package js
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/lockstepmq/lockstep/checks/core"
@@ -418,17 +417,4 @@ func Check(h *History) core.Verdict {
 // covers tells whether a removal takes a filter's messages.
 func covers(filter, subject string) bool {
 	return filter == "" || filter == ">" || core.Matches(filter, subject)
-}
-
-// short lists some numbers.
-func short[T any](list []T) string {
-	var b strings.Builder
-	for i, x := range list {
-		if i == 6 {
-			fmt.Fprintf(&b, " and %d more", len(list)-i)
-			break
-		}
-		fmt.Fprintf(&b, " %v", x)
-	}
-	return strings.TrimSpace(b.String())
 }
