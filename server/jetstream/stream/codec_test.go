@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/raft"
 )
 
 // TestRetentionKeepsItsCounts writes and reads counts of every shape.
@@ -75,3 +76,12 @@ func FuzzRetentionState(f *testing.F) {
 
 // retentionRunsMax is more than any fuzz input of runs may stand for.
 const retentionRunsMax = 1 << 26
+
+// TestAsyncPersistModeWaitsForNoFlush: publishes of such a stream are committed when they are appended, those of
+// others with a flush. What committed means for each class is tested in server/raft.
+func TestAsyncPersistModeWaitsForNoFlush(t *testing.T) {
+	s := &Stream{cfg: &api.StreamConfig{}}
+	require.Equal(t, raft.Prompt, s.class())
+	s.cfg = &api.StreamConfig{PersistMode: api.AsyncPersistMode}
+	require.Equal(t, raft.Unflushed, s.class())
+}
