@@ -203,10 +203,10 @@ func (b *book) limits(a *Audit) {
 
 // bounds demands that first and last sequence never fall.
 func (b *book) bounds() {
-	var first, last Bounds // the highest that was answered
 	list := slices.Clone(b.s.FirstLast)
 	slices.SortStableFunc(list, func(x, y Bounds) int { return cmp.Compare(x.At, y.At) })
 	for i, x := range list {
+		var first, last Bounds // the highest that was answered before x was asked
 		for _, y := range list[:i] {
 			if y.At < x.Call {
 				if y.First > first.First {
@@ -218,7 +218,8 @@ func (b *book) bounds() {
 			}
 		}
 		if x.First < first.First || x.Last < last.Last {
-			b.report(Tombstones, x.At, "stream %s reports %d to %d, and reported first %d and last %d before", b.s.Name, x.First, x.Last, first.First, last.Last)
+			b.report(Tombstones, x.At, "stream %s reports %d to %d (asked at %d), and reported first %d (asked at %d, told at %d) and last %d (asked at %d, told at %d) before",
+				b.s.Name, x.First, x.Last, x.Call, first.First, first.Call, first.At, last.Last, last.Call, last.At)
 			return
 		}
 		if i > 400 { // quadratic

@@ -150,6 +150,9 @@ func TestStreams(t *testing.T) {
 		{"bounds fall", func(s *Stream) {
 			s.FirstLast = []Bounds{{1, 3, 10, 11}, {1, 2, 12, 13}}
 		}, Tombstones},
+		{"an older bound that was asked for before the newer one was told", func(s *Stream) {
+			s.FirstLast = []Bounds{{1, 3, 10, 20}, {1, 3, 21, 22}, {1, 2, 15, 23}}
+		}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := threeStored()
