@@ -265,7 +265,8 @@ func (b *book) needed(a *Audit, w *Write, here bool) {
 		if b.s.Retention == "workqueue" {
 			existed = c.Created != core.Never && c.Deleted > a.At
 		}
-		mayExist := c.Asked < w.Return && c.Gone > a.At || b.s.Retention == "workqueue"
+		// A consumer that came later needs what it found: officially, and here, it counts from its creation on.
+		mayExist := c.Asked < a.At && c.Gone > a.At || b.s.Retention == "workqueue"
 		if mayExist && !sure {
 			mayNeed = true
 		}

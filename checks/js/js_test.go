@@ -282,6 +282,13 @@ func TestConsumers(t *testing.T) {
 		{"a queue keeps what was acknowledged", "workqueue", func(s *Stream, _ *Consumer) { s.Audits = []*Audit{read(50, s.Writes[2])} }, WorkQueue},
 		{"out of deliveries and removed", "workqueue", func(_ *Stream, c *Consumer) { c.Acks, c.MaxDeliver = c.Acks[:2], 1 }, MaxDeliver},
 		{"interest lost what one needs", "interest", func(_ *Stream, c *Consumer) { c.Acks = c.Acks[:2] }, Interest},
+		{"interest keeps what one needs that came later", "interest", func(s *Stream, c *Consumer) {
+			later := *c
+			later.Name, later.Asked, later.Created = "later", 40, 41
+			later.Pulls, later.Deliveries, later.Acks, later.Infos, later.Drained = nil, nil, nil, nil, false
+			s.Consumers = append(s.Consumers, &later)
+			s.Audits = []*Audit{read(50, s.Writes[2])}
+		}, ""},
 		{"interest keeps what nobody needs", "interest", func(s *Stream, _ *Consumer) { s.Audits = []*Audit{read(50, s.Writes[2])} }, NoOrphans},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
