@@ -350,7 +350,6 @@ func (s *jsStream) read(c *jsClient, direct bool, done func(*js.Audit)) {
 				return
 			}
 			a.State = *ans.State
-			a.Wall = s.j.serverNow()
 			s.hist.FirstLast = append(s.hist.FirstLast, js.Bounds{First: a.State.FirstSeq, Last: a.State.LastSeq, Call: a.At, At: ans.At})
 			done(a)
 		})
@@ -364,9 +363,12 @@ func (s *jsStream) read(c *jsClient, direct bool, done func(*js.Audit)) {
 	c.send()
 }
 
-func stored(m *js.StoredMessage) js.Stored {
+// stored is a message that was just read.
+func (s *jsStream) stored(m *js.StoredMessage) js.Stored {
 	id, intact := readPayload(m.Data)
-	return js.Stored{Seq: m.Seq, Subject: m.Subject, ID: id, Intact: intact, Time: m.Time, Marker: isMarker(m.Header)}
+	return js.Stored{
+		Seq: m.Seq, Subject: m.Subject, ID: id, Intact: intact, Time: m.Time, Marker: isMarker(m.Header), Read: s.j.serverNow(),
+	}
 }
 
 // readOne reads message after message.
@@ -378,7 +380,7 @@ func (s *jsStream) readOne(c *jsClient, from uint64, a *js.Audit, finish func(),
 		case ans.Err == 10037:
 			finish()
 		default:
-			a.Msgs = append(a.Msgs, stored(ans.Message))
+			a.Msgs = append(a.Msgs, s.stored(ans.Message))
 			s.readOne(c, ans.Message.Seq+1, a, finish, done)
 			c.send()
 		}
@@ -417,7 +419,7 @@ func (s *jsStream) readDirect(c *jsClient, from uint64, a *js.Audit, finish func
 			return false
 		}
 		got++
-		a.Msgs = append(a.Msgs, stored(m))
+		a.Msgs = append(a.Msgs, s.stored(m))
 		return false
 	})
 }

@@ -194,8 +194,8 @@ func (b *book) limits(a *Audit) {
 		if w := b.writes[m.ID]; w != nil && w.TTL > 0 {
 			life = max(life, w.TTL)
 		}
-		if life > 0 && !m.Marker && !s.Jumped && a.Wall.Sub(m.Time.Add(life)) > slack {
-			b.report(Policy, a.At, "sequence %d of stream %s was stored at %v to live %v, and it is %v", m.Seq, s.Name, m.Time, life, a.Wall)
+		if life > 0 && !m.Marker && !s.Jumped && m.Read.Sub(m.Time.Add(life)) > slack {
+			b.report(Policy, a.At, "sequence %d of stream %s was stored at %v to live %v, and it was read at %v", m.Seq, s.Name, m.Time, life, m.Read)
 			return
 		}
 	}

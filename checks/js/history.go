@@ -245,13 +245,13 @@ type Stored struct {
 	ID      uint64 // 0: no message that was published
 	Intact  bool
 	Time    time.Time
-	Marker  bool // made by the server
+	Marker  bool      // made by the server
+	Read    time.Time // by the server's wall clock
 }
 
 // Audit is a full read, when nobody else was busy.
 type Audit struct {
 	At    core.Stamp // it began
-	Wall  time.Time  // the server's, at its end
 	Msgs  []Stored   // by sequence
 	State StreamState
 }

@@ -18,10 +18,10 @@ func written(id uint64, subject string, call, ret core.Stamp, seq uint64) *Write
 
 // read is an audit of some writes, as they should be.
 func read(at core.Stamp, list ...*Write) *Audit {
-	a := &Audit{At: at, Wall: epoch.Add(time.Minute)}
+	a := &Audit{At: at}
 	subjects := map[string]bool{}
 	for _, w := range list {
-		a.Msgs = append(a.Msgs, Stored{Seq: w.Seq, Subject: w.Subject, ID: w.ID, Intact: true, Time: epoch.Add(time.Duration(w.Seq) * time.Second)})
+		a.Msgs = append(a.Msgs, Stored{Seq: w.Seq, Subject: w.Subject, ID: w.ID, Intact: true, Time: epoch.Add(time.Duration(w.Seq) * time.Second), Read: epoch.Add(time.Minute)})
 		subjects[w.Subject] = true
 	}
 	if n := len(list); n > 0 {
@@ -144,7 +144,7 @@ func TestStreams(t *testing.T) {
 		{"a purge kept too many", func(s *Stream) { s.Removals = []*Removal{{Keep: 1, Call: 10, Return: 11, Outcome: OK}} }, Deleted},
 		{"a purge kept none", func(s *Stream) {
 			s.Removals = []*Removal{{Keep: 1, Call: 10, Return: 11, Outcome: OK}}
-			s.Audits = []*Audit{{At: 50, Wall: epoch, State: StreamState{FirstSeq: 4, LastSeq: 3}}}
+			s.Audits = []*Audit{{At: 50, State: StreamState{FirstSeq: 4, LastSeq: 3}}}
 		}, Acked},
 		{"rolled up and there", func(s *Stream) { s.Writes[2].Rollup = true }, Deleted},
 		{"bounds fall", func(s *Stream) {
@@ -225,7 +225,7 @@ func consumed(retention string) (*Stream, *Consumer) {
 	}
 	s.Consumers = []*Consumer{c}
 	if retention != "limits" {
-		s.Audits = []*Audit{{At: 50, Wall: epoch, State: StreamState{FirstSeq: 4, LastSeq: 3}}}
+		s.Audits = []*Audit{{At: 50, State: StreamState{FirstSeq: 4, LastSeq: 3}}}
 	}
 	return s, c
 }
@@ -328,7 +328,7 @@ func TestRecreatedStreams(t *testing.T) {
 	}{
 		{"of the one before", func(s *Stream) { s.Audits = []*Audit{read(50, s.Writes[3], s.Writes[1])} }, Incarnation},
 		{"not there", func(s *Stream) {
-			s.Audits = []*Audit{{At: 50, Wall: epoch, State: StreamState{LastSeq: 1, FirstSeq: 2}}}
+			s.Audits = []*Audit{{At: 50, State: StreamState{LastSeq: 1, FirstSeq: 2}}}
 		}, Acked},
 		{"an id of the one before", func(s *Stream) {
 			s.Writes[1].MsgID = "x"
