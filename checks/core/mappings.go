@@ -25,7 +25,7 @@ func (j *judge) mappings() {
 // lost if somebody would have heard each choice.
 func (j *judge) mapping(a *Account, m *Mapping) {
 	shares := a.outcomes(m.From)
-	chosen, lost, judged := make([]int, len(shares)), 0, 0
+	chosen, lost, judged, sure := make([]int, len(shares)), 0, 0, 0
 	last := Stamp(0)
 	watchers := j.watchers(a, shares)
 	for _, p := range j.h.Pubs {
@@ -33,6 +33,10 @@ func (j *judge) mapping(a *Account, m *Mapping) {
 			continue
 		}
 		subject, heard := j.chosen[p.ID]
+		watched := j.watched(p, watchers)
+		if watched { // what is judged only when it was heard says nothing of what is lost
+			sure++
+		}
 		switch {
 		case heard:
 			for n, o := range a.outcomes(p.Subject) {
@@ -40,7 +44,7 @@ func (j *judge) mapping(a *Account, m *Mapping) {
 					chosen[n]++
 				}
 			}
-		case j.watched(p, watchers):
+		case watched:
 			lost++
 		default:
 			continue
@@ -53,7 +57,7 @@ func (j *judge) mapping(a *Account, m *Mapping) {
 		rest -= o.weight
 		j.share(m, o.subject, o.weight, chosen[n], judged, last)
 	}
-	j.share(m, "nowhere", rest, lost, judged, last)
+	j.share(m, "nowhere", rest, lost, sure, last)
 }
 
 // watchers are, for each choice, the subscriptions of an account that hear it.
