@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 )
 
 // Kinds of events, the first byte of each. The numbers are on disk: a change of meaning is a
@@ -129,14 +131,14 @@ func (e *event) decode(p []byte) error {
 	if len(p) == 0 {
 		return fmt.Errorf("%w: it is empty", errEvent)
 	}
-	d := reader{p: p[1:]}
+	d := reader{codec.Reader{P: p[1:]}}
 	e.kind = p[0]
 	switch e.kind {
 	case evDeliver:
-		e.at, e.dseq = d.int(), d.uint()
+		e.at, e.dseq = d.Int(), d.Uint()
 		e.runs = d.runs(e.runs)
 	case evAgain:
-		e.at, e.dseq = d.int(), d.uint()
+		e.at, e.dseq = d.Int(), d.Uint()
 		e.again = d.again(e.again)
 	case evAck, evReset:
 		e.seq = d.sequence()
@@ -144,84 +146,49 @@ func (e *event) decode(p []byte) error {
 		e.seq = d.sequence()
 		e.runs = d.runs(e.runs)
 	case evHorizon:
-		e.dseq, e.last = d.uint(), d.uint()
+		e.dseq, e.last = d.Uint(), d.Uint()
 	case evNak, evProgress:
-		e.seq, e.at = d.sequence(), d.int()
+		e.seq, e.at = d.sequence(), d.Int()
 	case evExhaust:
 		e.runs = d.runs(e.runs)
 	case evMove:
-		e.seq, e.dseq = d.sequence(), d.uint()
+		e.seq, e.dseq = d.sequence(), d.Uint()
 		e.runs = d.runs(e.runs)
 	case evPresume:
-		e.at, e.dseq, e.count = d.int(), d.uint(), uint32(d.uint())
+		e.at, e.dseq, e.count = d.Int(), d.Uint(), uint32(d.Uint())
 		e.runs = d.runs(e.runs)
 	case evPause:
-		e.at = d.int()
+		e.at = d.Int()
 	default:
 		return fmt.Errorf("%w: kind %d is not known to this version", errEvent, e.kind)
 	}
-	if d.bad || len(d.p) > 0 {
+	if d.Bad || len(d.P) > 0 {
 		return fmt.Errorf("%w: kind %d, %d bytes", errEvent, e.kind, len(p))
 	}
 	return nil
 }
 
-// reader reads numbers. After the first that is bad, all are zero.
-type reader struct {
-	p   []byte
-	bad bool
-}
-
-func (d *reader) fail() { d.p, d.bad = nil, true }
-
-func (d *reader) uint() uint64 {
-	v, n := binary.Uvarint(d.p)
-	if n <= 0 {
-		d.fail()
-		return 0
-	}
-	d.p = d.p[n:]
-	return v
-}
-
-func (d *reader) int() int64 {
-	v, n := binary.Varint(d.p)
-	if n <= 0 {
-		d.fail()
-		return 0
-	}
-	d.p = d.p[n:]
-	return v
-}
+// reader reads what events and snapshots consist of.
+type reader struct{ codec.Reader }
 
 // sequence reads a number above 0.
 func (d *reader) sequence() uint64 {
-	v := d.uint()
+	v := d.Uint()
 	if v == 0 {
-		d.fail()
+		d.Fail()
 	}
 	return v
-}
-
-// len reads the length of a list, each item of which takes a byte at least.
-func (d *reader) len() int {
-	n := d.uint()
-	if n > uint64(len(d.p)) {
-		d.fail()
-		return 0
-	}
-	return int(n)
 }
 
 // runs reads ascending runs that do not touch sequence 0 and do not wrap.
 func (d *reader) runs(dst []run) []run {
 	total, end := uint64(0), uint64(0)
-	for range d.len() {
-		gap, n := d.uint(), d.uint()
+	for range d.Count(1) {
+		gap, n := d.Uint(), d.Uint()
 		first := end + gap
 		total += n
 		if n == 0 || n > eventMsgsMax || total > eventMsgsMax || first == 0 || first < end || first+n < first {
-			d.fail()
+			d.Fail()
 			return dst
 		}
 		dst = append(dst, run{first, n})
@@ -232,9 +199,9 @@ func (d *reader) runs(dst []run) []run {
 
 func (d *reader) again(dst []again) []again {
 	seq := uint64(0)
-	for range d.len() {
-		seq += uint64(d.int())
-		dst = append(dst, again{seq, uint32(d.uint())})
+	for range d.Count(1) {
+		seq += uint64(d.Int())
+		dst = append(dst, again{seq, uint32(d.Uint())})
 	}
 	return dst
 }

@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
+
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 )
 
 // someEvents are one of each kind.
@@ -150,9 +152,9 @@ func TestRunsReadBack(t *testing.T) {
 				n++
 			}
 		}
-		d := reader{p: appendRuns(nil, runs)}
+		d := reader{codec.Reader{P: appendRuns(nil, runs)}}
 		got := d.runs(nil)
-		if d.bad || len(d.p) > 0 || len(got) != len(runs) {
+		if d.Bad || len(d.P) > 0 || len(got) != len(runs) {
 			t.Fatalf("%v is read as %v", runs, got)
 		}
 		for _, r := range got {

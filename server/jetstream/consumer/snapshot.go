@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 )
 
 // snapshotVersion is the first byte of a snapshot.
@@ -79,22 +80,22 @@ func restore(host Host, s Spec, snapshot []byte, most uint64) (*Consumer, error)
 	if len(snapshot) == 0 || snapshot[0] != snapshotVersion {
 		return nil, fmt.Errorf("consumer %q: snapshot of a version this server does not know", s.Name)
 	}
-	d := reader{p: snapshot[1:]}
+	d := reader{codec.Reader{P: snapshot[1:]}}
 	for _, v := range [...]*uint64{&c.cursor, &c.dseq, &c.floor, &c.floorDseq, &c.horizon} {
-		*v = d.uint()
+		*v = d.Uint()
 	}
-	if until := d.int(); until != 0 {
+	if until := d.Int(); until != 0 {
 		c.applyPause(until)
 	}
 	c.exhausted = d.sequences(most)
-	if d.uint() == 1 {
-		c.last = &lastOfSubjects{at: d.uint(), end: d.uint()}
+	if d.Uint() == 1 {
+		c.last = &lastOfSubjects{at: d.Uint(), end: d.Uint()}
 		if c.last.seqs = d.sequences(most); len(c.last.seqs) == 0 {
 			c.last = nil
 		}
 	}
 	c.readPending(&d)
-	if d.bad || len(d.p) > 0 || c.cursor == 0 {
+	if d.Bad || len(d.P) > 0 || c.cursor == 0 {
 		return nil, fmt.Errorf("consumer %q: snapshot of %d bytes cannot be read", s.Name, len(snapshot))
 	}
 	return c, nil
@@ -102,17 +103,17 @@ func restore(host Host, s Spec, snapshot []byte, most uint64) (*Consumer, error)
 
 func (c *Consumer) readPending(d *reader) {
 	seq, at := uint64(0), int64(0)
-	for range d.len() {
-		seq += d.uint()
-		e := entry{seq: seq, first: d.uint(), count: uint32(d.uint())}
-		at += d.int()
+	for range d.Count(1) {
+		seq += d.Uint()
+		e := entry{seq: seq, first: d.Uint(), count: uint32(d.Uint())}
+		at += d.Int()
 		e.at = at
-		e.flags = byte(d.uint()) & (timed | queued)
+		e.flags = byte(d.Uint()) & (timed | queued)
 		if e.flags&timed != 0 {
-			e.due = e.at + d.int()
+			e.due = e.at + d.Int()
 		}
-		if d.bad || !c.pending.add(e) {
-			d.fail()
+		if d.Bad || !c.pending.add(e) {
+			d.Fail()
 			return
 		}
 	}
@@ -122,11 +123,11 @@ func (c *Consumer) readPending(d *reader) {
 func (d *reader) sequences(most uint64) []uint64 {
 	var seqs []uint64
 	end := uint64(0)
-	for range d.len() {
-		first := end + d.uint()
-		n := d.uint()
+	for range d.Count(1) {
+		first := end + d.Uint()
+		n := d.Uint()
 		if n == 0 || n > most || uint64(len(seqs))+n > most || first == 0 || first < end || first+n < first {
-			d.fail()
+			d.Fail()
 			return nil
 		}
 		seqs = slices.Grow(seqs, int(n))

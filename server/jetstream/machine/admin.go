@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/storage/msgs"
 )
 
@@ -17,9 +18,9 @@ func EncodeDelete(dst []byte, now int64, seq uint64, erase bool) []byte {
 	return append(dst, 0)
 }
 
-func (m *Machine) applyDelete(r *reader) {
-	seq, erase := r.uint(), r.byte()
-	if r.bad {
+func (m *Machine) applyDelete(r *codec.Reader) {
+	seq, erase := r.Uint(), r.Byte()
+	if r.Bad {
 		return
 	}
 	m.result = Result{Err: m.mayDelete(seq)}
@@ -58,14 +59,14 @@ func (m *Machine) missing(seq uint64) *api.Error {
 // EncodePurge appends an entry that removes the messages that filter selects (all if it is empty)
 // and that are below before (0: no bound), but for the newest keep of them.
 func EncodePurge(dst []byte, now int64, filter string, before, keep uint64) []byte {
-	dst = appendBytes(appendHead(dst, kindPurge, now), filter)
+	dst = codec.AppendBytes(appendHead(dst, kindPurge, now), filter)
 	dst = binary.AppendUvarint(dst, before)
 	return binary.AppendUvarint(dst, keep)
 }
 
-func (m *Machine) applyPurge(r *reader) {
-	filter, before, keep := r.string(), r.uint(), r.uint()
-	if r.bad {
+func (m *Machine) applyPurge(r *codec.Reader) {
+	filter, before, keep := r.Text(), r.Uint(), r.Uint()
+	if r.Bad {
 		return
 	}
 	switch {
@@ -97,13 +98,13 @@ func filterOf(subj string) *msgs.Filter {
 
 // EncodeConfig appends an entry that puts a configuration in force.
 func EncodeConfig(dst []byte, now int64, cfg *api.StreamConfig) []byte {
-	return appendBytes(appendHead(dst, kindConfig, now), api.Marshal(cfg))
+	return codec.AppendBytes(appendHead(dst, kindConfig, now), api.Marshal(cfg))
 }
 
-func (m *Machine) applyConfig(r *reader) {
+func (m *Machine) applyConfig(r *codec.Reader) {
 	cfg := &api.StreamConfig{}
-	if json.Unmarshal(r.bytes(), cfg) != nil || r.bad {
-		r.fail()
+	if json.Unmarshal(r.Bytes(), cfg) != nil || r.Bad {
+		r.Fail()
 		return
 	}
 	m.setConfig(cfg)
@@ -138,11 +139,11 @@ func EncodeAcked(dst []byte, now int64, seqs []uint64) []byte {
 	return dst
 }
 
-func (m *Machine) applyAcked(r *reader) {
+func (m *Machine) applyAcked(r *codec.Reader) {
 	seq := uint64(0)
-	for range r.count(1) {
-		seq += uint64(r.int())
-		if r.bad {
+	for range r.Count(1) {
+		seq += uint64(r.Int())
+		if r.Bad {
 			return
 		}
 		m.remove(seq, false, msgs.ByAck)

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/server/subject"
 	"github.com/lockstepmq/lockstep/storage/msgs"
 )
@@ -165,9 +166,9 @@ func (m *Machine) Hash() uint64 { return m.hash }
 // not in memory: then nothing was changed, and Options.Resume is called when the same entry can
 // be applied.
 func (m *Machine) Apply(entry []byte) (ok bool) {
-	r := reader{p: entry}
-	kind, now, level := r.byte(), r.int(), r.uint()
-	if r.bad || level > featureLevel {
+	r := codec.Reader{P: entry}
+	kind, now, level := r.Byte(), r.Int(), r.Uint()
+	if r.Bad || level > featureLevel {
 		m.err = badEntry(kind)
 		return true
 	}
@@ -178,7 +179,7 @@ func (m *Machine) Apply(entry []byte) (ok bool) {
 	m.hash = mixBytes(m.hash, entry)
 	m.applyKind(kind, &r)
 	m.warm.clear()
-	if r.bad {
+	if r.Bad {
 		m.err = badEntry(kind)
 	}
 	return true
@@ -188,7 +189,7 @@ func (m *Machine) Apply(entry []byte) (ok bool) {
 // version wrote the entry.
 func (m *Machine) Err() error { return m.err }
 
-func (m *Machine) applyKind(kind byte, r *reader) {
+func (m *Machine) applyKind(kind byte, r *codec.Reader) {
 	switch kind {
 	case kindPublish:
 		m.applyPublish(r)
@@ -213,7 +214,7 @@ func (m *Machine) applyKind(kind byte, r *reader) {
 	case kindConfig:
 		m.applyConfig(r)
 	default:
-		r.fail()
+		r.Fail()
 	}
 }
 

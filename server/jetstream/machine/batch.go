@@ -4,6 +4,7 @@ import (
 	"math/big"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/storage/msgs"
 )
 
@@ -19,13 +20,13 @@ type batchScratch struct {
 
 // applyBatch stores a batch wholly, or nothing of it. It tells of it as item 0: what was
 // asked is whether the batch is committed.
-func (m *Machine) applyBatch(r *reader) {
-	m.maxPayload = int(r.uint())
-	id, n := r.bytes(), r.count(3)
+func (m *Machine) applyBatch(r *codec.Reader) {
+	m.maxPayload = int(r.Uint())
+	id, n := r.Bytes(), r.Count(3)
 	body := *r
-	r.p = nil
-	if r.bad || !wellFormed(body, n) {
-		r.bad = true
+	r.P = nil
+	if r.Bad || !wellFormed(body, n) {
+		r.Bad = true
 		return
 	}
 	m.batch.begin()
@@ -37,14 +38,14 @@ func (m *Machine) applyBatch(r *reader) {
 }
 
 // wellFormed tells that a batch can be read to its end, before anything of it is applied.
-func wellFormed(r reader, n int) bool {
+func wellFormed(r codec.Reader, n int) bool {
 	var it item
 	for range n {
 		if !it.read(&r) {
 			return false
 		}
 	}
-	return !r.more() && n > 0
+	return !r.More() && n > 0
 }
 
 func (b *batchScratch) begin() {
@@ -58,7 +59,7 @@ func (b *batchScratch) begin() {
 }
 
 // judgeBatch looks at every message of a batch, as it would be after those before it.
-func (m *Machine) judgeBatch(r reader, n int) *api.Error {
+func (m *Machine) judgeBatch(r codec.Reader, n int) *api.Error {
 	for i := range n {
 		m.it.read(&r)
 		msg := m.batchMessage(&m.it, i)
@@ -148,7 +149,7 @@ func (m *Machine) judgeBatchRollup(msg *message, i int) *api.Error {
 }
 
 // storeBatch stores a batch that was found good.
-func (m *Machine) storeBatch(r reader, n int, id string) {
+func (m *Machine) storeBatch(r codec.Reader, n int, id string) {
 	last := uint64(0)
 	for i := range n {
 		m.it.read(&r)

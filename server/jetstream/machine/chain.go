@@ -3,6 +3,8 @@ package machine
 import (
 	"encoding/binary"
 	"slices"
+
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 )
 
 // chains are the numbers of chains of messages that were broken by a refusal, the newest last. What
@@ -32,8 +34,8 @@ func (c chains) snapshot(dst []byte) []byte {
 	return dst
 }
 
-func (c *chains) restore(r *reader) {
-	for range r.count(1) {
-		c.add(r.uint())
+func (c *chains) restore(r *codec.Reader) {
+	for range r.Count(1) {
+		c.add(r.Uint())
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/server/wire"
 )
 
@@ -95,10 +96,10 @@ func EncodeSkip(dst []byte, now int64, seq uint64) []byte {
 // seqMax is above every sequence that a stream can reach.
 const seqMax = 1 << 62
 
-func (m *Machine) applySkip(r *reader) {
-	seq := r.uint()
-	if r.bad || seq > seqMax {
-		r.fail()
+func (m *Machine) applySkip(r *codec.Reader) {
+	seq := r.Uint()
+	if r.Bad || seq > seqMax {
+		r.Fail()
 		return
 	}
 	if seq <= m.store.State().Last {
@@ -110,17 +111,17 @@ func (m *Machine) applySkip(r *reader) {
 
 // applyMirror stores copies under their own sequences and times. What is not above the last
 // sequence is there already.
-func (m *Machine) applyMirror(r *reader) {
+func (m *Machine) applyMirror(r *codec.Reader) {
 	it := &m.it
 	seq, at := uint64(0), int64(0)
-	for i := 0; r.more(); i++ {
-		seq += r.uint()
-		at += r.int()
+	for i := 0; r.More(); i++ {
+		seq += r.Uint()
+		at += r.Int()
 		if !it.read(r) {
 			return
 		}
 		if seq > seqMax {
-			r.fail()
+			r.Fail()
 			return
 		}
 		if seq <= m.store.State().Last {

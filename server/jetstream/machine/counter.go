@@ -6,6 +6,7 @@ import (
 	"math/big"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/storage/msgs"
 )
 
@@ -24,7 +25,7 @@ func (w *warm) clear() {
 
 // prepare makes sure that applying an entry needs no content that is not in memory. It is false when
 // something has to be fetched; Resume is called when it is there.
-func (m *Machine) prepare(kind byte, now int64, r reader) bool {
+func (m *Machine) prepare(kind byte, now int64, r codec.Reader) bool {
 	if !m.cfg.AllowMsgCounter {
 		return true
 	}
@@ -33,14 +34,14 @@ func (m *Machine) prepare(kind byte, now int64, r reader) bool {
 	}
 	switch kind {
 	case kindPublish, kindBatch, kindSource:
-		if r.uint(); kind == kindBatch {
-			r.bytes()
-			r.uint()
+		if r.Uint(); kind == kindBatch {
+			r.Bytes()
+			r.Uint()
 		}
 		var it item
-		for i := 0; r.more(); i++ {
+		for i := 0; r.More(); i++ {
 			if kind == kindSource {
-				r.sourceHead()
+				readSourceHead(&r)
 			}
 			if !it.read(&r) {
 				break

@@ -2,6 +2,8 @@ package machine
 
 import (
 	"encoding/binary"
+
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 )
 
 // dedupe remembers the message ids of a window of time, exactly: an id is known from when its
@@ -191,20 +193,20 @@ func (d *dedupe) snapshot(dst []byte) []byte {
 		e := d.at(n)
 		dst = binary.AppendVarint(dst, int64(e.seq-seq))
 		dst = binary.AppendUvarint(dst, uint64(e.time)-time)
-		dst = appendBytes(dst, e.id)
+		dst = codec.AppendBytes(dst, e.id)
 		seq, time = e.seq, uint64(e.time)
 	}
 	return dst
 }
 
 // restore reads what snapshot wrote, into an empty table.
-func (d *dedupe) restore(r *reader) {
+func (d *dedupe) restore(r *codec.Reader) {
 	var seq, time uint64
-	for range r.count(3) {
-		seq += uint64(r.int())
-		time += r.uint()
-		id := r.bytes()
-		if r.bad {
+	for range r.Count(3) {
+		seq += uint64(r.Int())
+		time += r.Uint()
+		id := r.Bytes()
+		if r.Bad {
 			return
 		}
 		d.add(id, seq, int64(time))

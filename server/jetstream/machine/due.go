@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/server/wire"
 	"github.com/lockstepmq/lockstep/storage/msgs"
 )
@@ -182,7 +183,7 @@ func (m *Machine) appendFiring(dst []byte, f *firing, now int64) []byte {
 	var h api.PublishHeaders
 	h.Parse(f.schedule.Header)
 	next := nextDue(&h, f.of.due, now)
-	dst = appendBytes(dst, f.of.subject)
+	dst = codec.AppendBytes(dst, f.of.subject)
 	dst = binary.AppendUvarint(dst, f.of.seq)
 	dst = binary.AppendVarint(dst, f.of.due)
 	dst = binary.AppendVarint(dst, next)

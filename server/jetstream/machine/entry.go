@@ -2,10 +2,10 @@ package machine
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 )
 
 // An entry is bytes. Numbers are varints, "bytes" are a length and as many bytes:
@@ -33,83 +33,6 @@ const (
 // featureLevel is what this version's leaders write. Apply behaves as the level of the entry
 // says, so that replicas of different versions stay equal.
 const featureLevel = 1
-
-// errEntry: an entry cannot be read. Its checksum was right, so a version that this one does
-// not know wrote it, or there is a bug.
-var errEntry = errors.New("unreadable entry")
-
-// reader reads what the encoders wrote. After the first error everything reads as zero.
-type reader struct {
-	p   []byte
-	bad bool
-}
-
-func (r *reader) fail() { r.p, r.bad = nil, true }
-
-func (r *reader) more() bool { return len(r.p) > 0 }
-
-func (r *reader) byte() byte {
-	if len(r.p) == 0 {
-		r.fail()
-		return 0
-	}
-	b := r.p[0]
-	r.p = r.p[1:]
-	return b
-}
-
-func (r *reader) uint() uint64 {
-	if len(r.p) > 0 && r.p[0] < 0x80 {
-		v := uint64(r.p[0])
-		r.p = r.p[1:]
-		return v
-	}
-	v, n := binary.Uvarint(r.p)
-	if n <= 0 {
-		r.fail()
-		return 0
-	}
-	r.p = r.p[n:]
-	return v
-}
-
-func (r *reader) int() int64 {
-	v, n := binary.Varint(r.p)
-	if n <= 0 {
-		r.fail()
-		return 0
-	}
-	r.p = r.p[n:]
-	return v
-}
-
-// bytes reads a length and as many bytes, which are not copied.
-func (r *reader) bytes() []byte {
-	n := r.uint()
-	if n > uint64(len(r.p)) {
-		r.fail()
-		return nil
-	}
-	b := r.p[:n:n]
-	r.p = r.p[n:]
-	return b
-}
-
-func (r *reader) string() string { return string(r.bytes()) }
-
-// count reads a number of things that take size bytes each at least.
-func (r *reader) count(size int) int {
-	n := r.uint()
-	if n > uint64(len(r.p)/size) {
-		r.fail()
-		return 0
-	}
-	return int(n)
-}
-
-func appendBytes[T string | []byte](dst []byte, b T) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(b))), b...)
-}
 
 // Flags of an item.
 const (
@@ -191,38 +114,38 @@ func appendItem(dst []byte, flags uint8, subject, header, data []byte, v Verdict
 	if v.Chain != 0 {
 		dst = binary.AppendUvarint(dst, v.Chain)
 	}
-	dst = appendBytes(dst, subject)
+	dst = codec.AppendBytes(dst, subject)
 	if len(header) > 0 {
-		dst = appendBytes(dst, header)
+		dst = codec.AppendBytes(dst, header)
 	}
-	return appendBytes(dst, data)
+	return codec.AppendBytes(dst, data)
 }
 
 // read reads an item, in place so that nothing is copied twice.
-func (it *item) read(r *reader) bool {
-	it.flags = r.byte()
+func (it *item) read(r *codec.Reader) bool {
+	it.flags = r.Byte()
 	it.limits, it.due, it.dueErr, it.chain, it.header = 0, 0, 0, 0, nil
 	if it.flags&^itemFlags != 0 {
-		r.fail()
+		r.Fail()
 		return false
 	}
 	if it.flags&itemRefused != 0 {
-		it.limits = LeaderLimits(r.byte())
+		it.limits = LeaderLimits(r.Byte())
 	}
 	if it.flags&itemSchedule != 0 {
-		if it.due = r.int(); it.due == 0 {
-			it.dueErr = r.uint()
+		if it.due = r.Int(); it.due == 0 {
+			it.dueErr = r.Uint()
 		}
 	}
 	if it.flags&itemChained != 0 {
-		it.chain = r.uint()
+		it.chain = r.Uint()
 	}
-	it.subject = r.bytes()
+	it.subject = r.Bytes()
 	if it.flags&itemHeader != 0 {
-		it.header = r.bytes()
+		it.header = r.Bytes()
 	}
-	it.data = r.bytes()
-	return !r.bad
+	it.data = r.Bytes()
+	return !r.Bad
 }
 
 // appendHead begins an entry.
@@ -267,5 +190,5 @@ func (b *Builder) Bytes() []byte {
 
 // badEntry says what cannot be read.
 func badEntry(kind byte) error {
-	return fmt.Errorf("%w: kind %d, version %d", errEntry, kind&kindMask, kind>>5)
+	return fmt.Errorf("%w: kind %d, version %d", codec.ErrUnreadable, kind&kindMask, kind>>5)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/storage/msgs"
 )
 
@@ -47,10 +48,10 @@ func (k *markers) snapshot(dst []byte) []byte {
 	return dst
 }
 
-func (k *markers) restore(r *reader) {
+func (k *markers) restore(r *codec.Reader) {
 	seq := uint64(0)
-	for range r.count(1) {
-		seq += r.uint()
+	for range r.Count(1) {
+		seq += r.Uint()
 		k.add(seq)
 	}
 }
@@ -68,11 +69,11 @@ func EncodeExpire(dst []byte, now int64) []byte {
 	return binary.AppendUvarint(appendHead(dst, kindExpire, now), expireMax)
 }
 
-func (m *Machine) applyExpire(r *reader) {
-	limit := r.uint()
+func (m *Machine) applyExpire(r *codec.Reader) {
+	limit := r.Uint()
 	m.proposals.expire = false
-	if r.bad || limit > 1<<20 {
-		r.fail()
+	if r.Bad || limit > 1<<20 {
+		r.Fail()
 		return
 	}
 	if m.cfg.Sealed {

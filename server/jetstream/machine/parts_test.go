@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/storage/msgs"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
@@ -84,7 +85,7 @@ func TestDedupeAgainstMap(t *testing.T) {
 			if rapid.IntRange(0, 50).Draw(t, "restart?") == 0 {
 				snapshot := d.snapshot(nil)
 				d = dedupe{window: window}
-				d.restore(&reader{p: snapshot})
+				d.restore(&codec.Reader{P: snapshot})
 				require.Equal(t, snapshot, d.snapshot(nil))
 			}
 			if rapid.IntRange(0, 50).Draw(t, "shorter?") == 0 {
@@ -294,7 +295,7 @@ func TestUnreadableEntries(t *testing.T) {
 	for _, bad := range [][]byte{nil, {kindPublish}, {0xff, 0, 1}, append(appendHead(nil, kindPublish, 1), 0x80), {kindDelete, 0, featureLevel + 1, 1, 0}} {
 		m.err = nil
 		require.True(t, m.Apply(bad))
-		require.ErrorIs(t, m.Err(), errEntry, "%x", bad)
+		require.ErrorIs(t, m.Err(), codec.ErrUnreadable, "%x", bad)
 		require.Zero(t, m.store.State().Last)
 	}
 }

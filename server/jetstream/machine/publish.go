@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/server/wire"
 	"github.com/lockstepmq/lockstep/storage/msgs"
 )
@@ -35,10 +36,10 @@ const (
 )
 
 // applyPublish applies messages of publishers, one after another.
-func (m *Machine) applyPublish(r *reader) {
-	m.maxPayload = int(r.uint())
+func (m *Machine) applyPublish(r *codec.Reader) {
+	m.maxPayload = int(r.Uint())
 	it := &m.it
-	for i := 0; r.more(); i++ {
+	for i := 0; r.More(); i++ {
 		if !it.read(r) {
 			return
 		}

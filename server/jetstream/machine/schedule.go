@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/server/subject"
 	"github.com/lockstepmq/lockstep/storage/msgs"
 )
@@ -108,17 +109,17 @@ func (t *schedules) snapshot(dst []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(subjects)))
 	for _, subj := range subjects {
 		s := t.bySubject[subj]
-		dst = appendBytes(dst, subj)
+		dst = codec.AppendBytes(dst, subj)
 		dst = binary.AppendUvarint(dst, s.seq)
 		dst = binary.AppendVarint(dst, s.due)
 	}
 	return dst
 }
 
-func (t *schedules) restore(r *reader) {
-	for range r.count(3) {
-		subj, seq, due := r.string(), r.uint(), r.int()
-		if r.bad {
+func (t *schedules) restore(r *codec.Reader) {
+	for range r.Count(3) {
+		subj, seq, due := r.Text(), r.Uint(), r.Int()
+		if r.Bad {
 			return
 		}
 		t.set(subj, seq, due)
@@ -223,11 +224,11 @@ func (m *Machine) endSchedule(subj string) {
 }
 
 // applyFire stores messages that schedules generated.
-func (m *Machine) applyFire(r *reader) {
+func (m *Machine) applyFire(r *codec.Reader) {
 	m.maxPayload = 0
 	it := &m.it
-	for i := 0; r.more(); i++ {
-		subj, seq, due, next := r.bytes(), r.uint(), r.int(), r.int()
+	for i := 0; r.More(); i++ {
+		subj, seq, due, next := r.Bytes(), r.Uint(), r.Int(), r.Int()
 		if !it.read(r) {
 			return
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 )
 
 // snapshotVersion is the first byte of a snapshot.
@@ -17,8 +18,8 @@ func (m *Machine) Snapshot() []byte {
 	b := []byte{snapshotVersion}
 	b = binary.AppendVarint(b, m.now)
 	b = binary.LittleEndian.AppendUint64(b, m.hash)
-	b = appendBytes(b, m.lastID)
-	b = appendBytes(b, api.Marshal(m.cfg))
+	b = codec.AppendBytes(b, m.lastID)
+	b = codec.AppendBytes(b, api.Marshal(m.cfg))
 	b = m.dedupe.snapshot(b)
 	b = m.schedules.snapshot(b)
 	b = m.sources.snapshot(b)
@@ -28,17 +29,17 @@ func (m *Machine) Snapshot() []byte {
 
 // Restore gives a new machine the state of a snapshot; its store is in the state that it had then.
 func (m *Machine) Restore(snapshot []byte) error {
-	r := reader{p: snapshot}
-	if v := r.byte(); v != snapshotVersion {
+	r := codec.Reader{P: snapshot}
+	if v := r.Byte(); v != snapshotVersion {
 		return fmt.Errorf("state of the messages of stream %q has version %d; this server knows %d", m.cfg.Name, v, snapshotVersion)
 	}
-	m.now = r.int()
+	m.now = r.Int()
 	for i := range 8 {
-		m.hash = m.hash&^(0xff<<(8*i)) | uint64(r.byte())<<(8*i)
+		m.hash = m.hash&^(0xff<<(8*i)) | uint64(r.Byte())<<(8*i)
 	}
-	m.lastID = append(m.lastID[:0], r.bytes()...)
+	m.lastID = append(m.lastID[:0], r.Bytes()...)
 	cfg := &api.StreamConfig{}
-	if err := json.Unmarshal(r.bytes(), cfg); err != nil || r.bad {
+	if err := json.Unmarshal(r.Bytes(), cfg); err != nil || r.Bad {
 		return fmt.Errorf("state of the messages of stream %q: configuration cannot be read: %v", m.cfg.Name, err)
 	}
 	m.lastTime = m.store.State().LastTime
@@ -55,7 +56,7 @@ func (m *Machine) Restore(snapshot []byte) error {
 	m.markers.restore(&r)
 	m.broken = chains{}
 	m.broken.restore(&r)
-	if r.bad || r.more() {
+	if r.Bad || r.More() {
 		return fmt.Errorf("state of the messages of stream %q cannot be read", m.cfg.Name)
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/server/wire"
 )
 
@@ -60,17 +61,17 @@ func (t *sources) snapshot(dst []byte) []byte {
 	slices.Sort(keys)
 	dst = binary.AppendUvarint(dst, uint64(len(keys)))
 	for _, key := range keys {
-		dst = appendBytes(dst, key)
+		dst = codec.AppendBytes(dst, key)
 		dst = binary.AppendUvarint(dst, t.at[key].seq)
-		dst = appendBytes(dst, t.at[key].identity)
+		dst = codec.AppendBytes(dst, t.at[key].identity)
 	}
 	return dst
 }
 
-func (t *sources) restore(r *reader) {
-	for range r.count(3) {
-		key, seq, identity := r.bytes(), r.uint(), r.bytes()
-		if r.bad {
+func (t *sources) restore(r *codec.Reader) {
+	for range r.Count(3) {
+		key, seq, identity := r.Bytes(), r.Uint(), r.Bytes()
+		if r.Bad {
 			return
 		}
 		t.set(key, seq, identity)
@@ -226,10 +227,10 @@ func (b *SourceBuilder) Add(s *Sourced) {
 	h := StreamSourceHeader{SourceName(s.Source), s.Seq, filters, dests, string(s.Origin), s.Identity}
 	b.clean = AppendWithoutConditions(b.clean[:0], s.Header)
 	b.header = wire.AppendHeaderSet(b.header[:0], b.clean, api.HdrStreamSource, string(h.Append(nil)))
-	b.buf = appendBytes(b.buf, h.Key())
+	b.buf = codec.AppendBytes(b.buf, h.Key())
 	b.buf = binary.AppendUvarint(b.buf, s.After)
 	b.buf = binary.AppendUvarint(b.buf, s.Seq)
-	b.buf = appendBytes(b.buf, s.Identity)
+	b.buf = codec.AppendBytes(b.buf, s.Identity)
 	b.buf = appendItem(b.buf, 0, s.Subject, b.header, s.Data, s.Verdict)
 }
 
@@ -245,21 +246,21 @@ type sourceHead struct {
 	after, seq    uint64
 }
 
-func (r *reader) sourceHead() sourceHead {
+func readSourceHead(r *codec.Reader) sourceHead {
 	var h sourceHead
-	h.key = r.bytes()
-	h.after, h.seq = r.uint(), r.uint()
-	h.identity = r.bytes()
+	h.key = r.Bytes()
+	h.after, h.seq = r.Uint(), r.Uint()
+	h.identity = r.Bytes()
 	return h
 }
 
 // applySource stores messages of origins. One that does not follow the position of its source is
 // refused: something before it was.
-func (m *Machine) applySource(r *reader) {
-	m.maxPayload = int(r.uint())
+func (m *Machine) applySource(r *codec.Reader) {
+	m.maxPayload = int(r.Uint())
 	it := &m.it
-	for i := 0; r.more(); i++ {
-		head := r.sourceHead()
+	for i := 0; r.More(); i++ {
+		head := readSourceHead(r)
 		if !it.read(r) {
 			return
 		}

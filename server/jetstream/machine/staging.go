@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/server/wire"
 )
 
@@ -252,7 +253,7 @@ func (s *Staging) stage(b *staged, a *Arrival) {
 // commitLast marks the last message as the one that commits.
 func (s *Staging) commitLast(b *staged) {
 	var it item
-	r := reader{p: b.items[b.last:]}
+	r := codec.Reader{P: b.items[b.last:]}
 	it.read(&r)
 	header := wire.AppendHeaderSet(nil, it.header, api.HdrBatchCommit, api.BatchCommitFinal)
 	v := Verdict{Limits: it.limits, Schedule: ScheduleVerdict{Due: it.due}}
@@ -265,7 +266,7 @@ func (s *Staging) commitLast(b *staged) {
 func (s *Staging) commit(dst []byte, now int64, b *staged, maxPayload int) Outcome {
 	s.remove(b)
 	dst = binary.AppendUvarint(appendHead(dst, kindBatch, now), uint64(max(maxPayload, 0)))
-	dst = appendBytes(dst, b.id)
+	dst = codec.AppendBytes(dst, b.id)
 	dst = binary.AppendUvarint(dst, uint64(b.count))
 	return Outcome{Commit: append(dst, b.items...)}
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/server/jetstream/machine"
 	"github.com/lockstepmq/lockstep/server/raft"
 	"github.com/lockstepmq/lockstep/storage/msgs"
@@ -73,7 +74,7 @@ func (s *Stream) Subjects(filter string, offset, page int) (counts map[string]ui
 // Update proposes a configuration, which was judged already; done is called when it is in force.
 func (s *Stream) Update(cfg *api.StreamConfig, done func()) {
 	b := binary.AppendVarint([]byte{kindConfig}, s.now)
-	s.propose(appendBytes(b, api.Marshal(cfg)), &answerTag{done}, raft.Prompt)
+	s.propose(codec.AppendBytes(b, api.Marshal(cfg)), &answerTag{done}, raft.Prompt)
 }
 
 // LimitViolators names the consumers that a configuration's consumer limits do not allow.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/server/jetstream/consumer"
 	"github.com/lockstepmq/lockstep/server/jetstream/source"
 	"github.com/lockstepmq/lockstep/server/raft"
@@ -54,7 +55,7 @@ func (s *Stream) Apply(e *raft.Entry) bool {
 	case kindRestored:
 		s.applyRestored()
 	default:
-		s.fail(fmt.Errorf("%w: kind %d at index %d", errEntry, e.Payload[0], e.Index))
+		s.fail(fmt.Errorf("%w: kind %d at index %d", codec.ErrUnreadable, e.Payload[0], e.Index))
 	}
 	switch t := e.Tag.(type) {
 	case *answerTag:
@@ -144,22 +145,22 @@ func appendConsumerEntry(dst []byte, id uint32, name string, created time.Time, 
 		panic("consumer configuration: " + err.Error()) // plain fields only
 	}
 	b := binary.AppendUvarint(dst, uint64(id))
-	b = appendBytes(b, name)
+	b = codec.AppendBytes(b, name)
 	b = binary.AppendVarint(b, created.UnixNano())
-	return appendBytes(b, text)
+	return codec.AppendBytes(b, text)
 }
 
 func readConsumerEntry(p []byte) (id uint32, name string, created time.Time, cfg *api.ConsumerConfig, err error) {
-	d := decoder{p: p}
-	id, name = uint32(d.uint()), d.string()
-	created = time.Unix(0, d.int()).UTC()
-	text := d.bytes()
-	if d.err != nil {
-		return 0, "", created, nil, d.err
+	d := codec.Reader{P: p}
+	id, name = uint32(d.Uint()), d.Text()
+	created = time.Unix(0, d.Int()).UTC()
+	text := d.Bytes()
+	if d.Err() != nil {
+		return 0, "", created, nil, d.Err()
 	}
 	cfg = &api.ConsumerConfig{}
 	if err := json.Unmarshal(text, cfg); err != nil {
-		return 0, "", created, nil, fmt.Errorf("%w: consumer configuration: %v", errEntry, err)
+		return 0, "", created, nil, fmt.Errorf("%w: consumer configuration: %v", codec.ErrUnreadable, err)
 	}
 	if cfg.Name == name { // one string for all
 		cfg.Name = name
@@ -210,8 +211,8 @@ func (s *Stream) applyConsumerUpdate(e *raft.Entry) {
 }
 
 func (s *Stream) applyConsumerDelete(e *raft.Entry) {
-	d := decoder{p: e.Payload[1:]}
-	h := s.consumers.byID[uint32(d.uint())]
+	d := codec.Reader{P: e.Payload[1:]}
+	h := s.consumers.byID[uint32(d.Uint())]
 	if h == nil {
 		return
 	}
@@ -222,11 +223,11 @@ func (s *Stream) applyConsumerDelete(e *raft.Entry) {
 
 // applyConfig puts a configuration in force.
 func (s *Stream) applyConfig(e *raft.Entry) {
-	d := decoder{p: e.Payload[1:]}
-	now := d.int()
+	d := codec.Reader{P: e.Payload[1:]}
+	now := d.Int()
 	cfg := &api.StreamConfig{}
-	if err := json.Unmarshal(d.bytes(), cfg); d.err != nil || err != nil {
-		s.fail(fmt.Errorf("%w: stream configuration: %v", errEntry, err))
+	if err := json.Unmarshal(d.Bytes(), cfg); d.Err() != nil || err != nil {
+		s.fail(fmt.Errorf("%w: stream configuration: %v", codec.ErrUnreadable, err))
 		return
 	}
 	was := s.cfg

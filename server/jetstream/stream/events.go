@@ -3,6 +3,7 @@ package stream
 import (
 	"encoding/binary"
 
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/server/jetstream/consumer"
 	"github.com/lockstepmq/lockstep/server/raft"
 )
@@ -32,7 +33,7 @@ func (s *Stream) record(h *hosted, event []byte, prompt bool, committed func()) 
 		l.buf = append(l.buf, kindEvents)
 	}
 	l.buf = binary.AppendUvarint(l.buf, uint64(h.id))
-	l.buf = appendBytes(l.buf, event)
+	l.buf = codec.AppendBytes(l.buf, event)
 	l.count++
 	if committed != nil {
 		l.waiters = append(l.waiters, committed)
@@ -76,11 +77,11 @@ func (s *Stream) proposeEvents() {
 // waited. In replay the consumers see the events themselves first.
 func (s *Stream) applyEvents(e *raft.Entry) {
 	tag, _ := e.Tag.(*eventsTag)
-	d := decoder{p: e.Payload[1:]}
-	for len(d.p) > 0 {
-		id, event := uint32(d.uint()), d.bytes()
-		if d.err != nil {
-			s.fail(d.err)
+	d := codec.Reader{P: e.Payload[1:]}
+	for len(d.P) > 0 {
+		id, event := uint32(d.Uint()), d.Bytes()
+		if d.Err() != nil {
+			s.fail(d.Err())
 			return
 		}
 		h := s.consumers.byID[id]

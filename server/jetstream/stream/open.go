@@ -9,6 +9,7 @@ import (
 	"github.com/lockstepmq/lockstep/server/account"
 	"github.com/lockstepmq/lockstep/server/broker"
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/server/jetstream/consumer"
 	"github.com/lockstepmq/lockstep/server/jetstream/keyfile"
 	"github.com/lockstepmq/lockstep/server/jetstream/machine"
@@ -84,15 +85,15 @@ func (s *Stream) finish(err error) {
 func (s *Stream) Restore(state []byte, done func(error)) {
 	s.tick()
 	s.sender = s.env.Broker.NewSender(s.strand, s.spec.Account, s.strand.Name())
-	d := decoder{}
+	d := codec.Reader{}
 	var manifest []byte
 	if state != nil {
-		d.p = state
-		if v := d.byte(); v != stateVersion {
+		d.P = state
+		if v := d.Byte(); v != stateVersion {
 			done(fmt.Errorf("state of stream %q has version %d; this server knows %d", s.name, v, stateVersion))
 			return
 		}
-		manifest = d.bytes()
+		manifest = d.Bytes()
 	}
 	if s.cfg.Storage == api.MemoryStorage {
 		s.store = msgs.NewMemory(s.strand, s.env.Store)
@@ -137,15 +138,15 @@ func (s *Stream) reportDamage(r *msgs.Report) {
 }
 
 // restoreState reads what checkpointState wrote, behind the manifest.
-func (s *Stream) restoreState(d *decoder, any bool) error {
+func (s *Stream) restoreState(d *codec.Reader, any bool) error {
 	var snapshot []byte
 	if any {
 		cfg := &api.StreamConfig{}
-		if err := json.Unmarshal(d.bytes(), cfg); err != nil || d.err != nil {
-			return fmt.Errorf("state of stream %q: configuration: %w", s.name, errors.Join(errEntry, err))
+		if err := json.Unmarshal(d.Bytes(), cfg); err != nil || d.Err() != nil {
+			return fmt.Errorf("state of stream %q: configuration: %w", s.name, errors.Join(codec.ErrUnreadable, err))
 		}
 		s.cfg = cfg
-		snapshot = d.bytes()
+		snapshot = d.Bytes()
 	}
 	s.machine = machine.New(machine.Options{
 		Store: s.store, Config: s.cfg, Effects: effects{s}, Interest: s, Domain: s.env.Domain,
@@ -157,22 +158,22 @@ func (s *Stream) restoreState(d *decoder, any bool) error {
 	if err := s.machine.Restore(snapshot); err != nil {
 		return err
 	}
-	s.consumers.nextID = uint32(d.uint())
-	for range d.uint() {
-		id, name, created, cfg, err := readConsumerEntry(d.bytes())
+	s.consumers.nextID = uint32(d.Uint())
+	for range d.Uint() {
+		id, name, created, cfg, err := readConsumerEntry(d.Bytes())
 		if err != nil {
 			return err
 		}
 		h := &hosted{id: id, name: name}
 		spec := consumer.Spec{ID: id, Name: name, Created: created, Config: cfg}
 		cfg.Metadata = s.consumers.share(cfg.Metadata)
-		if h.c, err = consumer.Restore(hostOf{s}, spec, d.bytes()); err != nil {
+		if h.c, err = consumer.Restore(hostOf{s}, spec, d.Bytes()); err != nil {
 			return fmt.Errorf("state of consumer %q of stream %q: %w", name, s.name, err)
 		}
 		s.consumers.add(h)
 	}
 	s.keep.restore(d)
-	return d.err
+	return d.Err()
 }
 
 // errNotNow: the consumers' state runs ahead of the log; the checkpoint comes when it does not.
@@ -196,7 +197,7 @@ func (s *Stream) Checkpoint(done func([]byte, error)) {
 			return
 		}
 		s.manifest = manifest
-		b := appendBytes([]byte{stateVersion}, manifest)
+		b := codec.AppendBytes([]byte{stateVersion}, manifest)
 		done(append(b, state...), nil)
 	})
 }
@@ -231,14 +232,14 @@ func (s *Stream) Checkpointed([]byte) {
 }
 
 func (s *Stream) checkpointState() []byte {
-	b := appendBytes(nil, api.Marshal(s.cfg))
-	b = appendBytes(b, s.machine.Snapshot())
+	b := codec.AppendBytes(nil, api.Marshal(s.cfg))
+	b = codec.AppendBytes(b, s.machine.Snapshot())
 	b = binary.AppendUvarint(b, uint64(s.consumers.nextID))
 	all := s.consumers.all()
 	b = binary.AppendUvarint(b, uint64(len(all)))
 	for _, h := range all {
-		b = appendBytes(b, appendConsumerEntry(nil, h.id, h.name, h.c.Created(), h.c.Config()))
-		b = appendBytes(b, h.c.Snapshot(nil))
+		b = codec.AppendBytes(b, appendConsumerEntry(nil, h.id, h.name, h.c.Created(), h.c.Config()))
+		b = codec.AppendBytes(b, h.c.Snapshot(nil))
 	}
 	return s.keep.snapshot(b)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/lockstepmq/lockstep/server/broker"
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
 	"github.com/lockstepmq/lockstep/server/jetstream/archive"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/server/jetstream/consumer"
 	"github.com/lockstepmq/lockstep/server/jetstream/machine"
 	"github.com/lockstepmq/lockstep/server/raft"
@@ -261,8 +262,8 @@ func (r *Restoring) consumer(name string, c *archive.Consumer) error {
 	r.flush()
 	id := s.consumers.nextID
 	s.consumers.nextID++
-	b := appendBytes([]byte{kindConsumerRestore}, appendConsumerEntry(nil, id, name, time.Unix(0, s.now).UTC(), cfg))
-	r.propose(appendBytes(b, state), len(b)+len(state))
+	b := codec.AppendBytes([]byte{kindConsumerRestore}, appendConsumerEntry(nil, id, name, time.Unix(0, s.now).UTC(), cfg))
+	r.propose(codec.AppendBytes(b, state), len(b)+len(state))
 	return nil
 }
 
@@ -347,10 +348,10 @@ func (s *Stream) Appear() {
 
 // applyConsumerRestore makes a consumer with a state.
 func (s *Stream) applyConsumerRestore(e *raft.Entry) {
-	d := decoder{p: e.Payload[1:]}
-	head, state := d.bytes(), d.bytes()
+	d := codec.Reader{P: e.Payload[1:]}
+	head, state := d.Bytes(), d.Bytes()
 	id, name, created, cfg, err := readConsumerEntry(head)
-	if err = errors.Join(d.err, err); err != nil {
+	if err = errors.Join(d.Err(), err); err != nil {
 		s.fail(err)
 		return
 	}
@@ -367,8 +368,8 @@ func (s *Stream) applyConsumerRestore(e *raft.Entry) {
 
 // applyRestoreRemove removes messages that a backup gave and then took back.
 func (s *Stream) applyRestoreRemove(e *raft.Entry) {
-	d := decoder{p: e.Payload[1:]}
-	from, to := d.uint(), d.uint()
+	d := codec.Reader{P: e.Payload[1:]}
+	from, to := d.Uint(), d.Uint()
 	for seq, ok := s.store.Next(nil, max(from, 1)); ok && seq <= to; seq, ok = s.store.Next(nil, seq+1) {
 		s.machine.RemoveAcked(seq)
 	}

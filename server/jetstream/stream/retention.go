@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/storage/msgs"
 )
 
@@ -161,12 +162,12 @@ func (r *retention) snapshot(dst []byte) []byte {
 const runMax = 1 << 26
 
 // restore reads what snapshot wrote.
-func (r *retention) restore(d *decoder) {
+func (r *retention) restore(d *codec.Reader) {
 	r.needs = make(map[uint64]uint32)
-	for range d.uint() {
-		first, n, count := d.uint(), d.uint(), d.uint()
-		if d.err != nil || n > runMax {
-			d.fail()
+	for range d.Uint() {
+		first, n, count := d.Uint(), d.Uint(), d.Uint()
+		if d.Err() != nil || n > runMax {
+			d.Fail()
 			return
 		}
 		for i := range n {

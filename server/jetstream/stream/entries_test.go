@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/server/raft"
 )
 
@@ -18,10 +19,10 @@ func TestRetentionKeepsItsCounts(t *testing.T) {
 		text := r.snapshot(nil)
 		require.Equal(t, text, r.snapshot(nil), "the same bytes for the same counts")
 		var back retention
-		d := decoder{p: text}
+		d := codec.Reader{P: text}
 		back.restore(&d)
-		require.NoError(t, d.err)
-		require.Empty(t, d.p)
+		require.NoError(t, d.Err())
+		require.Empty(t, d.P)
 		require.Equal(t, len(r.needs), len(back.needs))
 		for seq, n := range r.needs { //lockstep:ordered compared one by one
 			require.Equal(t, n, back.needs[seq], "sequence %d", seq)
@@ -49,7 +50,7 @@ func FuzzConsumerEntry(f *testing.F) {
 	f.Fuzz(func(t *testing.T, p []byte) {
 		id, name, created, cfg, err := readConsumerEntry(p)
 		if err != nil {
-			require.ErrorIs(t, err, errEntry)
+			require.ErrorIs(t, err, codec.ErrUnreadable)
 			return
 		}
 		again := appendConsumerEntry(nil, id, name, created, cfg)
@@ -66,9 +67,9 @@ func FuzzRetentionState(f *testing.F) {
 	f.Add([]byte{1, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0x3f, 1})
 	f.Fuzz(func(t *testing.T, p []byte) {
 		var r retention
-		d := decoder{p: p}
+		d := codec.Reader{P: p}
 		r.restore(&d)
-		if d.err == nil && len(r.needs) > retentionRunsMax {
+		if d.Err() == nil && len(r.needs) > retentionRunsMax {
 			t.Fatalf("%d counts of %d bytes", len(r.needs), len(p))
 		}
 	})
