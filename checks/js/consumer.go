@@ -164,19 +164,20 @@ func (b *book) infos(c *Consumer) {
 	}
 }
 
-// surelyPast tells whether a floor that fell over a restart has let go of something that was
-// surely acknowledged, and not of what does not match, or of acks that nobody had confirmed.
+// surelyPast tells whether a floor that fell over a restart was surely right before: between the two
+// is nothing that matches, or nothing but what was acknowledged, and confirmed.
 func (b *book) surelyPast(c *Consumer, now, before uint64) bool {
-	some := false
+	if now >= before {
+		return false
+	}
 	for _, seq := range b.seqs {
 		if w := b.places[seq].w; seq > now && seq <= before && (c.Filter == "" || core.Matches(c.Filter, w.Subject)) {
 			if _, sure := c.settledBy(seq); !sure {
 				return false
 			}
-			some = true
 		}
 	}
-	return some
+	return true
 }
 
 // underFloor demands that nothing below a floor still waits for its ack.

@@ -22,8 +22,29 @@ func (c *Consumer) Recovered() {
 	c.dropMissing()
 	c.adoptTimes()
 	c.presume()
+	c.passOver()
 	c.allowed = c.dseq
 	c.activate()
+}
+
+// passOver moves the position over what the filter does not match, which costs no event while it is
+// passed, so that what is reported of it does not fall with a restart.
+func (c *Consumer) passOver() {
+	if c.last != nil {
+		return
+	}
+	store := c.host.Store()
+	next, ok := store.Next(c.Filter(), c.cursor)
+	if !ok {
+		next = store.State().Last + 1
+	}
+	if next <= c.cursor {
+		return
+	}
+	c.cursor = next
+	if c.pending.len() == 0 {
+		c.settle()
+	}
 }
 
 // adoptTimes turns wall times into monotonic ones, and plans what is to be sent again.
