@@ -75,6 +75,7 @@ var jetStream = []Mutant{
 	{"redeliveries-forgotten-at-restart", js.InOrder, streams, consState, []Edit{{
 		"c.applyAgain(p, a.count, e.at)", "c.applyAgain(p, p.count, e.at)"}}, nil},
 	{"horizon-ignored", js.InOrder, streams, consNew, []Edit{{"	if c.lazy || n == 0 {\n", "	if c.lazy || n >= 0 {\n"}}, nil},
+	{"position-falls-with-a-crash", js.Floor, streams, consNew, []Edit{{"	c.passOver()\n", ""}}, nil},
 	{"one-delivery-too-many", js.Limits, streams, consState, []Edit{{
 		"		return uint32(min(c.cfg.MaxDeliver, 1<<31))\n", "		return uint32(min(c.cfg.MaxDeliver, 1<<31)) + 1\n"}}, nil},
 	{"ack-wait-cut-short", js.Limits, streams, consAlarm, []Edit{{"e == nil || e.at+ack > now", "e == nil || e.at+ack/8 > now"}}, nil},
