@@ -14,7 +14,12 @@ func (c *Consumer) Start() {
 }
 
 // Recovered puts a consumer into service after the replay of the log.
-func (c *Consumer) Recovered() {
+func (c *Consumer) Recovered() { c.resume(true) }
+
+// Restored puts a consumer of a backup into service, where the backup says that it is.
+func (c *Consumer) Restored() { c.resume(false) }
+
+func (c *Consumer) resume(passOver bool) {
 	if c.live || c.stopped {
 		return
 	}
@@ -22,7 +27,9 @@ func (c *Consumer) Recovered() {
 	c.dropMissing()
 	c.adoptTimes()
 	c.presume()
-	c.passOver()
+	if passOver {
+		c.passOver()
+	}
 	c.allowed = c.dseq
 	c.activate()
 }

@@ -1,7 +1,7 @@
 package machine
 
 import (
-	"fmt"
+	"encoding/binary"
 	"testing"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
@@ -100,7 +100,7 @@ func TestDedupeAllocatesLittle(t *testing.T) {
 	add := func() {
 		for range 1000 {
 			now++
-			copy(id, fmt.Sprint(now))
+			binary.BigEndian.PutUint64(id, uint64(now)) // no fmt: its pool drops at random under the race detector
 			if _, ok := d.find(id, now); ok {
 				t.Fatal("an id was known that never came")
 			}
@@ -109,13 +109,7 @@ func TestDedupeAllocatesLittle(t *testing.T) {
 		}
 	}
 	add()
-	base := testing.AllocsPerRun(5, func() {
-		for range 1000 {
-			now++
-			copy(id, fmt.Sprint(now))
-		}
-	})
-	require.Less(t, testing.AllocsPerRun(5, add)-base, 20.0)
+	require.Less(t, testing.AllocsPerRun(5, add), 20.0)
 }
 
 func BenchmarkPublish(b *testing.B) {

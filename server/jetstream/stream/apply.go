@@ -101,7 +101,7 @@ func (s *Stream) Applied(replayed bool) {
 	case s.spec.Hidden:
 		s.finish(nil)
 	default:
-		s.lead()
+		s.lead((*consumer.Consumer).Recovered)
 	}
 	s.endTask()
 }

@@ -271,8 +271,8 @@ func (s *Stream) fail(err error) {
 	}
 }
 
-// lead begins to serve.
-func (s *Stream) lead() {
+// lead begins to serve, and puts each consumer into service by resume.
+func (s *Stream) lead(resume func(*consumer.Consumer)) {
 	s.leads = true
 	s.ackPrefix = api.AppendPubAckHead(nil, s.name, s.env.Domain)
 	s.ingest = s.env.Broker.NewSink(s.strand, broker.SinkOptions{
@@ -281,7 +281,7 @@ func (s *Stream) lead() {
 	s.control = s.env.Broker.NewSink(s.strand, broker.SinkOptions{Name: s.strand.Name(), Wants: s.wantsControl}, s.takeControl)
 	s.serve()
 	for _, h := range s.consumers.all() {
-		h.c.Recovered()
+		resume(h.c)
 	}
 	s.startFollowing()
 	s.finish(nil)

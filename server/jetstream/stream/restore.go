@@ -342,7 +342,7 @@ func (s *Stream) Appear() {
 	if s.closed || s.failed != nil {
 		return
 	}
-	s.lead()
+	s.lead((*consumer.Consumer).Restored)
 	s.endTask()
 }
 
