@@ -89,5 +89,9 @@ func (p *publisher) handOver(s *stage) {
 			return
 		}
 	}
+	b.sink = k
+	if held := k.held.Add(size); k.options.Ease > 0 && held > int64(k.options.Ease) {
+		p.crowded = k
+	}
 	k.box.PutFrom(p.strand, b)
 }

@@ -52,6 +52,10 @@ func (b *Batch) Release() {
 		b.b.buffers.put(c)
 		b.chunks[i] = nil
 	}
+	if k := b.sink; k != nil && b.from == nil {
+		k.held.Add(-int64(b.Bytes))
+		k.wake()
+	}
 	broker := b.b
 	*b = Batch{b: broker, pooled: true, Messages: b.Messages[:0], chunks: b.chunks[:0]}
 	broker.batches.put(b)

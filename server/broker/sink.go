@@ -19,6 +19,9 @@ type SinkOptions struct {
 	Credit int
 	// CreditMsgs bounds the messages that wait; 0 is no bound.
 	CreditMsgs int
+	// Ease is the bytes of batches not released from which on a connection that publishes more is not
+	// read until half of them are; 0 is no bound.
+	Ease int
 	// WithInfo fills in Batch.Info.
 	WithInfo bool
 	// Wants, if not nil, is asked on the publisher's strand, with the subject, before anything
@@ -42,6 +45,8 @@ type Sink struct {
 	take    func([]*Batch)
 
 	bytes, msgs atomic.Int64 // handed over and not drained
+	held        atomic.Int64 // bytes handed over and not released
+	asked       atomic.Bool  // somebody waits for room
 	ended       atomic.Bool  // closed, for publishers that keep a stage of it
 
 	shadowing sync.Mutex // one change of shadows at a time; held across calls of accounts
@@ -232,7 +237,8 @@ func (k *Sink) over(bytes, msgs int64, halves int64) bool {
 // once if that is so now.
 func (k *Sink) whenRoom(fn func()) {
 	k.mu.Lock()
-	if !k.over(k.bytes.Load(), k.msgs.Load(), 1) {
+	k.asked.Store(true) // before it looks, so that who makes room sees it
+	if k.roomy() {
 		k.mu.Unlock()
 		fn()
 		return
@@ -241,11 +247,20 @@ func (k *Sink) whenRoom(fn func()) {
 	k.mu.Unlock()
 }
 
+// roomy tells whether at most half of every bound is used.
+func (k *Sink) roomy() bool {
+	return !k.over(k.bytes.Load(), k.msgs.Load(), 1) && (k.options.Ease == 0 || k.held.Load() <= int64(k.options.Ease)/2)
+}
+
 func (k *Sink) wake() {
+	if !k.asked.Load() {
+		return
+	}
 	k.mu.Lock()
 	var waiting []func()
-	if len(k.waiting) > 0 && !k.over(k.bytes.Load(), k.msgs.Load(), 1) {
+	if k.roomy() {
 		waiting, k.waiting = k.waiting, nil
+		k.asked.Store(false)
 	}
 	k.mu.Unlock()
 	for _, fn := range waiting {

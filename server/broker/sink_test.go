@@ -279,6 +279,36 @@ func TestSinkWithoutRoomPausesThePublisher(t *testing.T) {
 	require.Zero(t, size)
 }
 
+// TestSinkEasesUntilBatchesAreReleased: what a service has taken and holds counts.
+func TestSinkEasesUntilBatchesAreReleased(t *testing.T) {
+	b := newBroker(t, "")
+	sim := clock.NewSim(2)
+	var held []*broker.Batch
+	k := b.NewSink(sim.Clock("sinks").NewStrand("sink"), broker.SinkOptions{Ease: 100}, func(batches []*broker.Batch) {
+		held = append(held, batches...)
+	})
+	mustSubscribe(t, k, b.Global(), "x", "")
+	pub := accept(b)
+	pub.say("PUB x 50\r\n%50d\r\n", 1)
+	sim.RunFor(1)
+	require.Zero(t, pub.paused)
+	pub.say("PUB x 50\r\n%50d\r\n", 2)
+	sim.RunFor(1)
+	require.Equal(t, 1, pub.paused)
+	other := accept(b)
+	other.say("PUB x 1\r\n1\r\n")
+	sim.RunFor(1)
+	require.Equal(t, 1, other.paused, "whoever publishes more has to wait")
+	require.Len(t, held, 3)
+	for _, batch := range held {
+		batch.Release()
+	}
+	third := accept(b)
+	third.say("PUB x 50\r\n%50d\r\n", 3)
+	sim.RunFor(1)
+	require.Zero(t, third.paused, "what was released does not count")
+}
+
 // TestBatchesAreBounded: a read of many messages comes in several batches.
 func TestBatchesAreBounded(t *testing.T) {
 	s := newScript(t, "")

@@ -53,6 +53,7 @@ func (g *Group) run() {
 	if count > 0 || replayed {
 		g.machine.Applied(replayed)
 	}
+	g.spend()
 	if replayed && g.found != nil && g.found.Damage != nil {
 		g.fail(g.found.Damage)
 		return
@@ -78,7 +79,19 @@ func (g *Group) applyOne() bool {
 	if g.state == ended { // dropped by its own entry
 		return true
 	}
+	if g.opts.Spent != nil && !it.replay {
+		g.spent = append(g.spent, it.payload)
+	}
 	g.queue.pop()
 	g.applied++
 	return true
+}
+
+// spend gives back the payloads of the entries that were applied.
+func (g *Group) spend() {
+	for i, payload := range g.spent {
+		g.opts.Spent(payload)
+		g.spent[i] = nil
+	}
+	g.spent = g.spent[:0]
 }

@@ -22,6 +22,7 @@ const (
 type Group struct {
 	host    *Host
 	opts    Options
+	spent   [][]byte // payloads of entries applied in this run
 	strand  clock.Strand
 	machine Machine
 	log     *wal.Group // nil for a memory group

@@ -43,6 +43,7 @@ func TestGroupAppliesInOrderAndReplays(t *testing.T) {
 			require.Empty(t, w.host.Unopened())
 			require.Equal(t, []string{"a", "b", "c", "d", "e", "f"}, m.applied)
 			require.Equal(t, []any{nil, nil, nil, nil, nil, "f"}, m.tags)
+			require.Equal(t, []string{"f"}, m.spent, "what was proposed, not what was replayed")
 		})
 	}
 }

@@ -47,7 +47,7 @@ const (
 // Entry is a committed entry.
 type Entry struct {
 	Index   uint64 // 1 is the group's first
-	Payload []byte // never changes; may be kept
+	Payload []byte // never changes, until it is spent; see [Options.Spent]
 	Tag     any    // what Propose was given; nil in replay
 	Replay  bool   // found in the log at start
 }
@@ -84,6 +84,9 @@ type Options struct {
 	// Fresh tells that the group is being created, so that the log never had anything of it. Without
 	// it, a group of which a damaged log has nothing counts as lost.
 	Fresh bool
+	// Spent, if not nil, gets each payload that was proposed when it has been applied and nobody refers to
+	// it any more, behind the call of Applied: its memory may be used again.
+	Spent func(payload []byte)
 	// Seal encrypts what the log holds of the group; nil leaves it plain.
 	Seal wal.Sealer
 }

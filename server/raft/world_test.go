@@ -23,6 +23,7 @@ type ledger struct {
 	restored bool
 	replayed bool
 	runs     int // of Applied
+	spent    []string
 	refuse   int // Apply calls to refuse
 	saved    int // Checkpointed calls
 	failed   error
@@ -169,10 +170,17 @@ func gid(n uint64) raft.ID { return raft.ID{Group: n, Incarnation: 1} }
 // open opens a group.
 func (w *world) open(id raft.ID, memory bool) *ledger {
 	m := &ledger{t: w.t, strand: w.machine.NewStrand("group")}
-	g, err := w.host.Open(raft.Options{ID: id, Name: "test", Strand: m.strand, Machine: m, Memory: memory})
+	g, err := w.host.Open(raft.Options{ID: id, Name: "test", Strand: m.strand, Machine: m, Memory: memory, Spent: m.spend})
 	require.NoError(w.t, err)
 	m.group = g
 	return m
+}
+
+// spend uses the memory of a payload again.
+func (m *ledger) spend(payload []byte) {
+	require.Positive(m.t, m.runs)
+	m.spent = append(m.spent, string(payload))
+	clear(payload)
 }
 
 // propose runs on the group's strand, later.

@@ -48,7 +48,7 @@ func (s *Stream) takeAtomic(t *intake, m *broker.Arrival, i int) *intake {
 		commit.items, commit.atom = append(commit.items, int32(i)), true
 		s.send(t)
 		s.propose(out.Commit, commit, s.class())
-		s.begin(b.Bytes)
+		s.begin(len(b.Messages), b.Bytes)
 		return s.newIntake(b, refs)
 	}
 	return t

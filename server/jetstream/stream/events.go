@@ -12,6 +12,7 @@ import (
 // task's end when someone waits for it, else with a flush that comes anyway.
 type eventLog struct {
 	buf     []byte // an entry: kind, then events
+	likely  int    // bytes of the one before
 	count   int
 	prompt  bool
 	posted  bool
@@ -30,7 +31,7 @@ const eventsMax = 256 << 10
 func (s *Stream) record(h *hosted, event []byte, prompt bool, committed func()) {
 	l := &s.events
 	if len(l.buf) == 0 {
-		l.buf = append(l.buf, kindEvents)
+		l.buf = append(s.env.Broker.Buffer(max(l.likely, len(event)+16)), kindEvents)
 	}
 	l.buf = binary.AppendUvarint(l.buf, uint64(h.id))
 	l.buf = codec.AppendBytes(l.buf, event)
@@ -68,7 +69,7 @@ func (s *Stream) proposeEvents() {
 	if l.prompt {
 		class = raft.Prompt
 	}
-	l.buf, l.waiters, l.count, l.prompt = make([]byte, 0, len(payload)), nil, 0, false
+	l.buf, l.waiters, l.count, l.prompt, l.likely = nil, nil, 0, false, len(payload)
 	l.flying++
 	s.propose(payload, &eventsTag{waiters}, class)
 }

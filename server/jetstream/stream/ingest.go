@@ -64,7 +64,7 @@ func (s *Stream) takeBatch(b *broker.Batch) {
 	refs := new(int)
 	*refs = 1
 	t := s.newIntake(b, refs)
-	s.begin(b.Bytes)
+	s.begin(len(b.Messages), b.Bytes)
 	for i := range b.Messages {
 		m := &b.Messages[i]
 		m.Header = s.ownHeader(m.Header)
@@ -93,10 +93,20 @@ func (s *Stream) send(t *intake) {
 	s.propose(s.builder.Bytes(), t, s.class())
 }
 
-// begin starts an entry of messages.
-func (s *Stream) begin(size int) {
+// begin starts an entry of msgs messages that have size bytes together.
+func (s *Stream) begin(msgs, size int) {
 	s.builder.MaxPayload = s.env.MaxPayload
-	s.builder.Begin(append(make([]byte, 0, size+size/8+64), kindMessages), s.now)
+	s.builder.Begin(append(s.env.Broker.Buffer(size+itemHead*msgs+64), kindMessages), s.now)
+}
+
+// itemHead is what a message in an entry has beside its subject, header and data, in bytes.
+const itemHead = 16
+
+// spent takes back what an entry was built in.
+func (s *Stream) spent(payload []byte) {
+	if len(payload) > 0 && (payload[0] == kindMessages || payload[0] == kindEvents) { // the others are kept in parts
+		s.env.Broker.PutBuffer(payload)
+	}
 }
 
 // class says how soon publishes must be durable.

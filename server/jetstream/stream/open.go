@@ -58,7 +58,7 @@ func (s *Stream) keyed(a *seal.Asset, err error) {
 func (s *Stream) openGroup(a *seal.Asset) {
 	o := raft.Options{
 		ID: s.spec.ID, Name: s.strand.Name(), Strand: s.strand, Machine: s, Memory: s.cfg.Storage == api.MemoryStorage,
-		Fresh: s.spec.Fresh,
+		Fresh: s.spec.Fresh, Spent: s.spent,
 	}
 	var err error
 	if a != nil {
@@ -271,12 +271,18 @@ func (s *Stream) fail(err error) {
 	}
 }
 
+// easeBytes is what a stream may have taken and not stored yet before who publishes more has to wait:
+// enough to keep disk and network busy at once, little enough that the memory is used again while it is
+// in the processor's caches.
+const easeBytes = 8 << 20
+
 // lead begins to serve, and puts each consumer into service by resume.
 func (s *Stream) lead(resume func(*consumer.Consumer)) {
 	s.leads = true
 	s.ackPrefix = api.AppendPubAckHead(nil, s.name, s.env.Domain)
 	s.ingest = s.env.Broker.NewSink(s.strand, broker.SinkOptions{
 		Name: s.strand.Name(), Credit: s.env.Limits.BufferedBytes, CreditMsgs: s.env.Limits.BufferedMsgs, Full: s.overflow,
+		Ease: easeBytes,
 	}, s.take)
 	s.control = s.env.Broker.NewSink(s.strand, broker.SinkOptions{Name: s.strand.Name(), Wants: s.wantsControl}, s.takeControl)
 	s.serve()
