@@ -44,6 +44,7 @@ var Layers = []Layer{
 	{"server/config/lang", nil, "the language knows nothing of what is configured with it"},
 	{"server/config", []string{"server/config/lang", "server/subject", "server/perm", "server/auth", "server/account", "server/logging"}, "a file becomes options; it starts nothing, so it needs neither network nor clock"},
 	{"server/broker", []string{"server/wire", "server/subject", "server/logging", "server/perm", "server/account", "server/auth", "server/config", "netsim", "clock"}, "connections and routing stand on all that judges a message"},
+	{"server/raft/core", nil, "consensus of one group: messages, entries and deadlines in, messages and entries out"},
 	{"server/raft", []string{"storage", "storage/wal", "clock"}, "consensus over the log; entries are bytes"},
 	{"server/jetstream/api", []string{"server/subject", "server/wire"}, "the vocabulary on the wire is pure"},
 	{"server/jetstream/codec", nil, "fields of entries are bytes"},

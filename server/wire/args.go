@@ -60,7 +60,13 @@ func stageAfter(v Verb) stage {
 	return stageSeparator
 }
 
-func hasPayload(v Verb) bool { return v == VerbPub || v == VerbHpub || v == VerbMsg || v == VerbHmsg }
+func hasPayload(v Verb) bool {
+	switch v {
+	case VerbPub, VerbHpub, VerbMsg, VerbHmsg, VerbRmsg, VerbLmsg:
+		return true
+	}
+	return false
+}
 
 // parseArgs fills op from the arguments of its verb. It gives the announced size of
 // header block and body of the verbs that have a payload.

@@ -25,6 +25,16 @@ type limits struct {
 	payload int64
 	headers bool
 	verbs   []Verb
+	route   *RouteParser // reads the arguments instead, into routeOp; nil for clients
+	routeOp *RouteOp
+}
+
+// parse fills the operation from its arguments and gives the announced size.
+func (l *limits) parse(verb Verb, args []byte, op *Op) (size int, err error) {
+	if l.route != nil {
+		return l.route.arguments(verb, args, l.routeOp)
+	}
+	return parseArgs(verb, args, op)
 }
 
 // core assembles operations across reads. Both directions share it.
@@ -81,7 +91,7 @@ func (c *core) next(in []byte, op *Op, lim limits) (rest []byte, ok bool, err er
 		case stageArgs:
 			in, ok, err = c.args(in, op, lim)
 		case stagePayload:
-			in, ok, err = c.payload(in, op)
+			in, ok, err = c.payload(in, op, lim)
 		}
 		if err != nil {
 			c.line, c.body = nil, nil
@@ -148,13 +158,13 @@ func (c *core) args(in []byte, op *Op, lim limits) (rest []byte, ok bool, err er
 }
 
 // payload takes what came of a payload that does not lie in one read.
-func (c *core) payload(in []byte, op *Op) (rest []byte, ok bool, err error) {
+func (c *core) payload(in []byte, op *Op, lim limits) (rest []byte, ok bool, err error) {
 	rest, done, err := c.fill(in)
 	if err != nil || !done {
 		return nil, false, err
 	}
 	*op = Op{Verb: c.verb}
-	if _, err := parseArgs(c.verb, c.line, op); err != nil {
+	if _, err := lim.parse(c.verb, c.line, op); err != nil {
 		panic("wire: arguments accepted once and refused later: " + err.Error())
 	}
 	op.Payload = c.body[:c.size:c.size]
@@ -214,7 +224,7 @@ func (c *core) begin(args []byte, op *Op, lim limits) error {
 	}
 	*op = Op{Verb: c.verb}
 	var err error
-	if c.size, err = parseArgs(c.verb, args, op); err != nil {
+	if c.size, err = lim.parse(c.verb, args, op); err != nil {
 		return err
 	}
 	if lim.payload >= 0 && int64(c.size) > lim.payload {

@@ -1,7 +1,8 @@
-// Package wire owns the bytes of the client protocol: it turns what a peer sent
-// into operations and operations into what a peer must read, on both sides.
+// Package wire owns the bytes of the client protocol and of the protocol of routes: it
+// turns what a peer sent into operations and operations into what a peer must read, on
+// both sides.
 //
-// Everything here is sans-IO. A [Parser] or [ClientParser] belongs to one
+// Everything here is sans-IO. A [Parser], [ClientParser] or [RouteParser] belongs to one
 // connection and is used on that connection's strand only; the encoders and
 // header helpers are pure functions that any strand may call. The package never
 // judges permissions, subjects or state, reads no clock and holds no lock.
@@ -19,8 +20,8 @@ package wire
 // Verb names an operation of the protocol.
 type Verb uint8
 
-// The verbs of both directions. VerbMsg and VerbHmsg are only ever read by clients, and
-// the verbs that publish and subscribe only by servers.
+// The verbs of all directions. VerbMsg is only ever read by clients, VerbHmsg by them
+// and by the peers of routes, whose verbs are the last ones.
 const (
 	VerbNone Verb = iota
 	VerbConnect
@@ -35,11 +36,18 @@ const (
 	VerbErr
 	VerbMsg
 	VerbHmsg
+	VerbRSub   // interest of a peer: announced
+	VerbRUnsub // and withdrawn
+	VerbLSub   // the same of leafnodes of a cluster
+	VerbLUnsub
+	VerbRmsg
+	VerbLmsg // a message that came from a leafnode of a cluster
 )
 
 var verbNames = [...]string{
 	VerbNone: "none", VerbConnect: "CONNECT", VerbPub: "PUB", VerbHpub: "HPUB", VerbSub: "SUB", VerbUnsub: "UNSUB",
 	VerbPing: "PING", VerbPong: "PONG", VerbInfo: "INFO", VerbOK: "+OK", VerbErr: "-ERR", VerbMsg: "MSG", VerbHmsg: "HMSG",
+	VerbRSub: "RS+", VerbRUnsub: "RS-", VerbLSub: "LS+", VerbLUnsub: "LS-", VerbRmsg: "RMSG", VerbLmsg: "LMSG",
 }
 
 // String gives the verb as it is written on the wire.
