@@ -3,6 +3,7 @@ package core
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 	"time"
 
@@ -199,4 +200,35 @@ func TestHeartbeatsAllocateNothing(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(500, beat))
 	require.Equal(t, Leader, l.cores[0].Role())
 	require.EqualValues(t, 1, l.cores[0].Hard().Term)
+}
+
+// BenchmarkIdleMember tells what a member of a sleeping group takes in memory, and nothing else: it
+// has no deadline.
+func BenchmarkIdleMember(b *testing.B) {
+	const groups = 500
+	var before, after runtime.MemStats
+	for b.Loop() {
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		list := make([]*lean, groups)
+		for i := range list {
+			list[i] = newLean(3, true)
+			list[i].write([]byte("x"), 1)
+			list[i].turn()
+			if !list[i].cores[0].Sleep() {
+				b.Fatal("awake")
+			}
+			list[i].carryOut(list[i].cores[0])
+			list[i].turn()
+			list[i].queue = nil
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		for _, l := range list {
+			if _, due := l.cores[2].Deadline(); due || !l.cores[2].State().Asleep {
+				b.Fatal("awake")
+			}
+		}
+	}
+	b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/(3*groups), "B/member")
 }

@@ -14,9 +14,10 @@ type chaos struct {
 	r                                           *rand.Rand
 	loss, again, reorder                        float64
 	crashes, cuts, forgets, damages, membership float64
-	compacts, transfers, sleeps, pauses         float64
+	compacts, transfers, sleeps, pauses, churns float64
 	proposed                                    int
-	backups                                     []disk // by id-1, of some time
+	slowest                                     time.Duration // convergence after healing
+	backups                                     []disk        // by id-1, of some time
 	faults                                      map[string]int
 }
 
@@ -35,8 +36,9 @@ func newChaos(seed uint64) *chaos {
 	if c.hosted {
 		c.sleeps = family(0.02)
 	}
-	c.pauses = family(0.01)
+	c.pauses, c.churns = family(0.01), family(0.01)
 	c.slow = c.r.IntN(3) > 0
+	c.readers, c.lazy, c.coded = c.r.IntN(2) == 0, c.r.IntN(2) == 0, c.r.IntN(4) == 0
 	window, bytes := 1+c.r.IntN(8), 1+c.r.IntN(64)
 	c.tune = func(o *Options) {
 		o.InflightMessagesMax, o.AppendBytesMax = window, bytes
@@ -62,6 +64,7 @@ func (c *chaos) step() {
 	case roll < 0.90:
 		n := c.some()
 		n.flush(1 + c.r.IntN(3))
+		n.doLater(c.r.IntN(10) > 0)
 	case roll < 0.96:
 		c.work()
 	default:
@@ -167,6 +170,10 @@ func (c *chaos) mishap() {
 		c.told(n)
 	case c.chance(c.cuts * scale):
 		c.partition()
+	case c.chance(c.churns * scale):
+		c.churn()
+	case c.chance(c.churns * scale / 2):
+		c.chairs()
 	case c.chance(c.forgets * scale):
 		c.oblivion(n)
 	case c.chance(c.damages * scale):
@@ -311,7 +318,12 @@ func (c *chaos) mayHarm(n *node) bool {
 		}
 		grown := cfg.clone() // learners may be promoted by a leader that has not heard yet what befell them
 		for _, l := range cfg.Learners {
-			grown.Voters = append(grown.Voters, Member{l.ID, c.heard(l.ID)})
+			m := Member{l.ID, c.heard(l.ID)}
+			grown.Voters = append(grown.Voters, m)
+			alone := cfg.clone()
+			if alone.Voters = append(alone.Voters, m); !alone.each(func(m Member) bool { return m.ID != n.id && c.sound(m) }) {
+				return false
+			}
 		}
 		if !grown.each(func(m Member) bool { return m.ID != n.id && c.sound(m) }) {
 			return false
@@ -354,6 +366,20 @@ func (c *chaos) configs() (list []Config) {
 	return list
 }
 
+// leavesSound tells whether a majority remembers after the change, without which nobody could go on.
+func (c *chaos) leavesSound(cfg *Config, ch Change) bool {
+	rest := Config{}
+	for _, m := range cfg.Voters {
+		if !slices.Contains(ch.Remove, m.ID) {
+			rest.Voters = append(rest.Voters, m)
+		}
+	}
+	for _, id := range ch.Promote {
+		rest.Voters = append(rest.Voters, Member{id, c.heard(id)})
+	}
+	return rest.each(c.sound)
+}
+
 // operate changes members.
 func (c *chaos) operate() {
 	l := c.leader()
@@ -362,7 +388,7 @@ func (c *chaos) operate() {
 	}
 	cfg := l.c.Config()
 	ch := Change{}
-	switch c.r.IntN(4) {
+	switch c.r.IntN(5) {
 	case 0:
 		if len(c.nodes) >= 9 {
 			return
@@ -372,119 +398,36 @@ func (c *chaos) operate() {
 		n.disk.forgot = true
 		n.start()
 		ch.Join = []MemberID{n.id}
-		if c.r.IntN(3) == 0 {
+		if c.r.IntN(2) == 0 {
 			ch.Learn, ch.Join = ch.Join, nil
 		}
 	case 1:
 		for _, learner := range cfg.Learners {
 			ch.Promote = append(ch.Promote, learner.ID)
 		}
-	case 2:
-		if len(cfg.Voters) > 2 {
-			ch.Remove = []MemberID{cfg.Voters[c.r.IntN(len(cfg.Voters))].ID}
-			// what is left must be sound, or nobody could go on
-			rest := Config{Voters: slices.DeleteFunc(slices.Clone(cfg.Voters), func(m Member) bool { return m.ID == ch.Remove[0] })}
-			if !rest.each(c.sound) {
-				return
+	case 2, 3: // many at once, of both kinds
+		for _, learner := range cfg.Learners {
+			if c.r.IntN(2) == 0 && l.c.caughtUp(l.c.find(learner.ID)) {
+				ch.Promote = append(ch.Promote, learner.ID)
 			}
 		}
-	case 3:
+		left := len(cfg.Voters) + len(ch.Promote)
+		for _, m := range cfg.Voters {
+			if left > 1 && c.r.IntN(2) == 0 {
+				ch.Remove = append(ch.Remove, m.ID)
+				left--
+			}
+		}
+	case 4:
 		if len(cfg.Learners) > 0 {
 			ch.Remove = []MemberID{cfg.Learners[0].ID}
 		}
+	}
+	if !c.leavesSound(cfg, ch) {
+		return
 	}
 	if _, err := l.c.ProposeConfig(ch); err == nil {
 		c.count("change")
 	}
 	l.pump()
-}
-
-// heal ends all faults: everything runs, is linked, and flushes. With a core only, a minority stays
-// down for good.
-func (c *chaos) heal(coreOnly bool) {
-	for i := range c.cut {
-		clear(c.cut[i])
-	}
-	down := MemberID(0)
-	if coreOnly {
-		n := c.some()
-		if c.mayHarm(n) {
-			down = n.id
-			n.crash(0)
-		}
-	}
-	for _, n := range c.nodes {
-		n.slow, n.manual = false, false
-		if n.c == nil && n.id != down {
-			n.start()
-		}
-		n.flush(1 << 30)
-	}
-	for _, n := range c.nodes {
-		if !c.hosted || n.c == nil {
-			continue
-		}
-		for _, o := range c.nodes {
-			if o.c == nil {
-				n.c.PeerDown(o.id)
-			} else {
-				n.c.PeerUp(o.id)
-			}
-			n.pump()
-		}
-	}
-}
-
-// converge lets time pass until everybody agrees, and tells what is missing after the bound.
-func (c *chaos) converge() string {
-	missing := ""
-	for range 60 {
-		c.passHosted(120 * time.Millisecond)
-		l := c.leader()
-		if l == nil {
-			missing = "no leader"
-			continue
-		}
-		if missing = c.differs(l); missing == "" {
-			return ""
-		}
-		if l.c.asleep {
-			l.c.Wake()
-			l.pump()
-		}
-	}
-	return missing
-}
-
-// differs tells what keeps the group from having converged behind its leader.
-func (c *chaos) differs(l *node) string {
-	if c.proposed >= 0 {
-		if _, err := l.c.Propose(0, []byte("last")); err != nil {
-			return fmt.Sprint("leader refuses: ", err)
-		}
-		c.proposed = -1
-		l.pump()
-		return "last proposal not committed"
-	}
-	cfg := l.c.Config()
-	if l.c.ChangePending() {
-		return "a change is pending"
-	}
-	for _, id := range cfg.ids(nil) {
-		n := c.node(id)
-		life, votes := cfg.life(id)
-		switch {
-		case n.c == nil:
-			continue
-		case n.c.Commit() != l.c.Last() || n.machine.applied != l.c.Last():
-			return fmt.Sprintf("member %d has committed %d and applied %d of %d", id, n.c.Commit(), n.machine.applied, l.c.Last())
-		case votes && n.c.Hard().Life != life:
-			return fmt.Sprintf("member %d is not admitted again", id)
-		case len(n.c.Damaged()) > 0:
-			return fmt.Sprintf("member %d is damaged", id)
-		case n.machine.hash != l.machine.hash:
-			return fmt.Sprintf("member %d has another state", id)
-		}
-	}
-	return ""
 }

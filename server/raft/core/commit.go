@@ -72,14 +72,16 @@ func (c *Core) ownFlushed() {
 
 // hasQuorum tells whether majorities were heard of lately.
 func (c *Core) hasQuorum() bool {
-	cfg := c.Config()
-	return cfg.each(func(m Member) bool {
-		if m.ID == c.id {
-			return true
-		}
-		p := c.find(m.ID)
-		return p != nil && p.life == m.Life && !c.isDown(m.ID) && c.now-p.activeAt < c.opts.ElectionMax
-	})
+	return c.Config().each(c.present)
+}
+
+// present tells whether the member was heard of lately, or its host vouches for it while the group sleeps.
+func (c *Core) present(m Member) bool {
+	if m.ID == c.id {
+		return true
+	}
+	p := c.find(m.ID)
+	return p != nil && p.life == m.Life && !c.isDown(m.ID) && (c.asleep || c.unheard(p) < c.opts.ElectionMax)
 }
 
 // LeaderAlive tells that the host heard that the member leads this group in the term: what a

@@ -242,7 +242,7 @@ func Bootstrap(o Options, voters []MemberID, leader MemberID, now time.Duration)
 	for _, id := range voters {
 		cfg.Voters = append(cfg.Voters, Member{ID: id, Life: FirstLife})
 	}
-	slices.SortFunc(cfg.Voters, compareMembers)
+	slices.SortStableFunc(cfg.Voters, compareMembers)
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("bootstrap of member %d: %w", o.ID, err)
 	}

@@ -14,23 +14,30 @@
 //  1. tells the time with [Core.Advance], once;
 //  2. gives its inputs: [Core.Step] for messages, [Core.Persisted] for what the log has made
 //     durable, [Core.Applied] for what the machine has done, proposals, reads, and so on;
-//  3. while [Core.HasReady]: takes [Core.Ready] and carries it out in this order:
-//     a. hands to the log, in this order: the hard state (Hard, when HardChanged), the
-//     truncation (Truncate, when above zero), the entries (Append), entries written again in the
-//     place of damaged ones (Repair). All of it bears the number Mark; when it is durable, the
-//     host calls Persisted(Mark). Marks become durable in order, since the log is one;
-//     b. sends Messages. They may leave at once, before anything above is durable: what must
-//     wait for it, the core has kept back;
-//     c. stores Chunks, then tells [Core.ChunkStored]; replaces state and log by the
-//     snapshot of Install when that is set, then tells [Core.SnapshotInstalled];
-//     d. applies Committed, then (or later) tells [Core.Applied];
-//     e. answers Reads once Index is applied; looks at State when Changed;
-//     f. gives snapshots to followers when Wants asks for it;
+//  3. while [Core.HasReady]: takes [Core.Ready] and carries it out;
 //  4. arms its timer for [Core.Deadline].
+//
+// A [Ready] is carried out in this order:
+//
+//  1. The log is handed the hard state (Hard, when HardChanged), the truncation (Truncate,
+//     when above zero), the entries (Append), and entries to write in the place of damaged ones (Repair). All
+//     of it bears the number Mark; when it is durable, the host calls Persisted(Mark). Marks become durable in
+//     order, since the log is one.
+//  2. Messages are sent. They may leave at once, before anything above is durable: what must
+//     wait for it, the core has kept back.
+//  3. Chunks of a snapshot are stored, then [Core.ChunkStored] is told. The snapshot of Install, when that is
+//     set, durably replaces state and log, then [Core.SnapshotInstalled] is told.
+//  4. Committed entries are applied, those of kinds up to [KindHostMax] by the machine; then or
+//     later [Core.Applied] is told.
+//  5. Reads are answered once their Index is applied; State is looked at when Changed.
+//  6. Followers are given the parts of snapshots that they need (Wants) with [Core.SendChunk].
 //
 // What a Ready refers to is valid until the next call of Ready; payloads are valid for good,
 // and the host gives away what it passes in: a payload of Propose or Step is never changed
 // again.
+//
+// A server whose log takes nothing more tells its members [Core.SetSuppressed] and [Core.Resign]: what
+// is not durable is never spoken, so they harm nobody.
 //
 // # What is relied on
 //

@@ -10,7 +10,15 @@ type election struct {
 	campaign   Flags         // Transfer and All, as the campaign's messages say
 	preferred  MemberID      // should lead if it can; 0 for nobody
 	down       []MemberID    // whose servers the host misses, ascending
-	gone       bool          // somebody has a committed configuration without this member
+	// votedLife is that of who got the vote of this term: what it was before it forgot may have led the term
+	// already, so its next life must not win it. 0 after a restart, which repeats no vote.
+	votedLife Life
+	// wanted: nobody leads, and the log of this member, which is no voter by its own knowledge, kept a
+	// candidate from winning. It may be the only one that can: a removed leader, when nobody else has the entry that
+	// ends the change; a learner, when a candidate needs it by a change that never came here, and the others who
+	// had its entries are lost. It leads without a vote of its own, until a voter has caught up.
+	wanted bool
+	gone   bool // somebody has a committed configuration without this member
 }
 
 // vote is an answer to a campaign.
@@ -47,6 +55,7 @@ func (c *Core) becomeFollower(term Term, leader MemberID) {
 	h := c.hard
 	if term > h.Term {
 		h.Term, h.Vote = term, 0
+		c.votedLife = 0
 		c.matched, c.acked = c.commit, 0
 		c.drawTimeout()
 	}
@@ -81,19 +90,16 @@ func (c *Core) leaderFresh() bool {
 
 // canCampaign tells whether the member may lead.
 func (c *Core) canCampaign() bool {
-	return (c.standing() == Voter || c.leaving()) && !c.gone && !c.suppress && c.failed == nil && c.role != Leader && !c.installing()
+	return c.mayLead() && !c.gone && !c.suppress && c.failed == nil && c.role != Leader && !c.installing()
 }
 
-// leaving tells whether the member counts until the newest configuration is committed, which only it may
-// have. It asks for votes without having one.
-func (c *Core) leaving() bool {
-	if c.standing() != Outside {
-		return false
-	}
-	for i := len(c.configs) - 1; i > 0 && c.configs[i].index > c.commit; i-- {
-		if c.configs[i-1].Names(c.id, c.hard.Life) {
-			return true
-		}
+// mayLead tells whether the member is one that leads: a voter, or one that is wanted.
+func (c *Core) mayLead() bool {
+	switch c.standing() {
+	case Voter:
+		return true
+	case Learning, Outside:
+		return c.wanted
 	}
 	return false
 }
@@ -112,6 +118,7 @@ func (c *Core) electionDue() {
 	case c.gone || c.standing() == Outside && !c.reform:
 		c.electionAt = 0 // until somebody speaks to us
 	default:
+		c.becomeFollower(c.hard.Term, 0) // whoever led is not heard
 		c.sayHello()
 	}
 }
@@ -243,7 +250,9 @@ func (c *Core) onPreVote(m *Message) {
 	if m.From == c.leader && m.Term == c.hard.Term+1 { // who led this term does not any more
 		c.becomeFollower(c.hard.Term, 0)
 	}
-	grant := m.Term > c.hard.Term && (!c.leaderFresh() || m.Is(Transfer)) && c.upToDate(m.Index, m.LogTerm) && c.electorate(m)
+	free := m.Term > c.hard.Term && (!c.leaderFresh() || m.Is(Transfer)) && c.electorate(m)
+	grant := free && c.upToDate(m.Index, m.LogTerm)
+	c.refusedFor(free && !grant)
 	r := c.message(MsgPreVoteReply, m.From)
 	r.ToLife = m.Life
 	c.tellGone(r)
@@ -259,11 +268,15 @@ func (c *Core) onPreVote(m *Message) {
 }
 
 func (c *Core) onVote(m *Message) {
-	free := c.hard.Vote == m.From || c.hard.Vote == 0 && c.leader == 0 && c.role == Follower
-	grant := free && c.upToDate(m.Index, m.LogTerm) && c.electorate(m)
+	again := c.hard.Vote == m.From && c.votedLife == m.Life
+	free := again || c.hard.Vote == 0 && c.leader == 0 && c.role == Follower
+	free = free && c.electorate(m)
+	grant := free && c.upToDate(m.Index, m.LogTerm)
+	c.refusedFor(free && !grant)
 	if grant {
 		h := c.hard
 		h.Vote = m.From
+		c.votedLife = m.Life
 		c.setHard(h)
 		c.resetElection()
 	}
@@ -271,6 +284,17 @@ func (c *Core) onVote(m *Message) {
 	r.ToLife = m.Life
 	if !grant {
 		r.Flags |= Reject
+	}
+}
+
+// refusedFor takes note of whether only the own log kept a candidate from getting the vote.
+func (c *Core) refusedFor(log bool) {
+	if !log || c.gone {
+		return
+	}
+	c.wanted = true
+	if c.electionAt == 0 && c.role != Leader {
+		c.resetElection()
 	}
 }
 

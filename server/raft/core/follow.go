@@ -17,7 +17,7 @@ func (c *Core) fromLeader(m *Message) bool {
 		c.matched = max(c.matched, c.commit)
 	}
 	c.heardAt = c.now
-	c.gone = false
+	c.gone, c.wanted = false, false
 	if m.Type != MsgSleep {
 		c.asleep = false
 	}
@@ -135,7 +135,7 @@ func (c *Core) sendAck(to Index) {
 func (c *Core) onHeartbeat(m *Message) {
 	c.commitTo(min(m.Commit, c.matched))
 	r := c.message(MsgHeartbeatReply, m.From)
-	r.Seq, r.Index, r.Hint, r.Clock = m.Seq, c.matched, c.ackable(), c.wall
+	r.Seq, r.Offset, r.Index, r.Hint, r.Clock = m.Seq, m.Offset, c.matched, c.ackable(), c.wall
 	if len(c.damaged) > 0 {
 		c.fetchDamaged()
 	}

@@ -9,14 +9,13 @@ import (
 type judge struct {
 	w         *world
 	broken    []string
-	leaders   map[Term]MemberID
+	leaders   map[Term]Member
 	votes     map[ballot]MemberID
 	committed []judged // by index-1
 	states    []uint64 // machine hashes by applied index-1; 0 unknown
 	asked     map[question]Index
 	tainted   bool // damage or loss of memory happened: disks may hold less than was promised
 	exempt    bool // entries may be lost legally: a loss was declared
-	hards     map[ballot]HardState
 	elections int
 	commits   int
 	reads     int
@@ -29,6 +28,7 @@ type judged struct {
 	term Term
 	hash uint64
 	set  bool
+	by   Term // in which it was committed, at the latest
 }
 
 type ballot struct {
@@ -135,26 +135,23 @@ func (j *judge) look(n *node) {
 func (j *judge) leads(n *node) {
 	term := n.c.Hard().Term
 	if j.leaders == nil {
-		j.leaders = map[Term]MemberID{}
+		j.leaders = map[Term]Member{}
 	}
+	me := Member{n.id, n.c.Hard().Life}
 	old, known := j.leaders[term]
 	if known {
-		if old != n.id {
-			j.violation("RAFT.one-leader: %d and %d lead term %d", old, n.id, term)
+		if old != me {
+			j.violation("RAFT.one-leader: %v and %v lead term %d", old, me, term)
 		}
 		return
 	}
-	j.leaders[term] = n.id
+	j.leaders[term] = me
 	j.elections++
-	named := false
-	for i := range n.c.configs { // the newest, or one that it is still needed in
-		named = named || n.c.configs[i].Names(n.id, n.c.Hard().Life)
-	}
-	if !named || len(n.c.Damaged()) > 0 {
+	if at := n.c.State().Standing; at == Forgot || at == Damaged { // others may have to, without a vote of their own
 		j.violation("RAFT.members: %d leads term %d as %v", n.id, term, n.c.State().Standing)
 	}
 	for i := n.c.First(); int(i) <= len(j.committed) && !j.exempt; i++ {
-		if want := &j.committed[i-1]; want.set && n.c.TermAt(i) != want.term {
+		if want := &j.committed[i-1]; want.set && want.by < term && n.c.TermAt(i) != want.term {
 			j.violation("RAFT.leader-complete: %d leads term %d with entry %d of term %d, committed is term %d",
 				n.id, term, i, n.c.TermAt(i), want.term)
 			return
@@ -181,11 +178,13 @@ func (j *judge) commit(n *node, i Index) {
 	}
 	switch {
 	case !at.set:
-		*at = judged{term, hash, known}
+		*at = judged{term, hash, true, n.c.Hard().Term}
 		j.commits++
 		if n.c.Role() == Leader {
 			j.rule(n, i)
 		}
+	case known && at.hash == 0:
+		at.hash = hash
 	case at.term != term || known && at.hash != hash:
 		j.violation("RAFT.apply-same: member %d has entry %d committed with term %d, it was term %d", n.id, i, term, at.term)
 	}

@@ -40,6 +40,9 @@ func (c *Core) ProposeConfig(ch Change) (Index, error) {
 	if err := next.Validate(); err != nil {
 		return 0, err
 	}
+	if !next.each(c.present) {
+		return 0, fmt.Errorf("no majority of the new voters is heard: %w", ErrBehind)
+	}
 	return c.propose(next), nil
 }
 
@@ -72,6 +75,9 @@ func (c *Core) change(next *Config, ch Change) error {
 			return fmt.Errorf("%w: member %d is no learner", ErrChange, id)
 		}
 		p := c.find(id)
+		if p != nil && !p.confirmed {
+			c.heartbeat(p)
+		}
 		if !c.caughtUp(p) {
 			return fmt.Errorf("member %d: %w", id, ErrBehind)
 		}
@@ -85,14 +91,15 @@ func (c *Core) change(next *Config, ch Change) error {
 		next.Voters = slices.DeleteFunc(next.Voters, func(m Member) bool { return m.ID == id })
 		next.Learners = slices.DeleteFunc(next.Learners, func(l Learner) bool { return l.ID == id })
 	}
-	slices.SortFunc(next.Voters, compareMembers)
-	slices.SortFunc(next.Learners, compareLearners)
+	slices.SortStableFunc(next.Voters, compareMembers)
+	slices.SortStableFunc(next.Learners, compareLearners)
 	return nil
 }
 
 // caughtUp tells whether a member can take part without holding the others up.
 func (c *Core) caughtUp(p *progress) bool {
-	return p != nil && p.life != 0 && p.pace == replicating && p.match+caughtUpEntries >= c.commit && c.unheard(p) < c.opts.ElectionMax
+	return p != nil && p.life != 0 && p.confirmed && p.pace == replicating && p.match+caughtUpEntries >= c.commit &&
+		(c.asleep || c.unheard(p) < c.opts.ElectionMax)
 }
 
 // caughtUpEntries is how far behind a member may be that joins.
@@ -151,6 +158,9 @@ func (c *Core) considerMember(id MemberID) {
 	switch {
 	case p == nil || votes && p.life == life || !votes && !c.wantsVote(cfg, id):
 		return
+	case !p.confirmed:
+		c.heartbeat(p)
+		return
 	case c.refusesChange() != nil && !(votes && c.mayAmend()) || !c.caughtUp(p) || !c.hasQuorum():
 		return
 	}
@@ -161,7 +171,7 @@ func (c *Core) considerMember(id MemberID) {
 	if i := next.learner(id); i >= 0 {
 		next.Learners = slices.Delete(next.Learners, i, i+1)
 		next.Voters = append(next.Voters, Member{id, p.life})
-		slices.SortFunc(next.Voters, compareMembers)
+		slices.SortStableFunc(next.Voters, compareMembers)
 	} else if i := slices.IndexFunc(next.Voters, func(m Member) bool { return m.ID == id }); i >= 0 {
 		next.Voters[i].Life = p.life
 	}

@@ -11,9 +11,10 @@ const (
 	// MsgAppended: everything up to Index is durable. With Reject: no entry Index of LogTerm is here; one that
 	// may fit is Hint, whose term is HintTerm.
 	MsgAppended
-	// MsgHeartbeat: Commit, as far as it concerns the receiver; Seq is the newest round of reads.
+	// MsgHeartbeat: Commit, as far as it concerns the receiver; Seq is the newest round of reads; Offset is a number that only
+	// the present life of the receiver can know.
 	MsgHeartbeat
-	// MsgHeartbeatReply: Seq; Index is what was received, and Hint what of it is durable.
+	// MsgHeartbeatReply: Seq, Offset; Index is what was received, and Hint what of it is durable.
 	MsgHeartbeatReply
 	// MsgPreVote and MsgVote: the log ends at Index of LogTerm; ToLife is the life that would count.
 	MsgPreVote
@@ -32,7 +33,7 @@ const (
 	// MsgSnapshotReply: everything before Offset of snapshot Seq at Index is stored. With Reject: send from
 	// there.
 	MsgSnapshotReply
-	// MsgHello asks for the leader's attention. With Reject: here is no leader, only this member.
+	// MsgHello asks for the leader's attention; the log ends at Index of LogTerm. With Reject: here is no leader, only this member.
 	MsgHello
 	// MsgSleep: the group sleeps, and everybody has Index of LogTerm, which is committed.
 	MsgSleep

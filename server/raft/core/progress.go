@@ -35,6 +35,9 @@ type progress struct {
 	commitSent Index
 	reading    bool // the Reader is reading for it
 
+	challenge uint64 // to be answered in the present life
+	confirmed bool   // it was
+
 	clockKnown  bool
 	clockOffset time.Duration
 
@@ -97,12 +100,41 @@ func (p *progress) replicate() {
 	p.snapshot = transfer{}
 }
 
-// adopt starts over with another life of the member, which promised nothing yet.
-func (p *progress) adopt(l Life) {
-	if p.life == l {
-		return
-	}
+// adopt starts over with another life of the member, which promised nothing yet. That it is the present one is
+// known when it has answered the challenge: a message of an earlier life may have been long under way.
+func (p *progress) adopt(l Life, challenge uint64) {
 	p.life, p.match, p.received, p.seq = l, 0, 0, 0
 	p.clockKnown = false
+	p.challenge, p.confirmed = challenge, false
 	p.probe(p.next)
+}
+
+// Peer is what a leader can tell of another member.
+type Peer struct {
+	ID      MemberID
+	Learner bool
+	// Match is the index up to which it holds the log durably.
+	Match Index
+	// Heard is how long ago it was heard of; while the group sleeps, before it fell asleep.
+	Heard time.Duration
+	// Present tells that it was heard of lately, or is vouched for, in the life that counts.
+	Present bool
+	// Snapshot tells that it is being sent one, because the log has no more what it needs.
+	Snapshot bool
+}
+
+// Peers appends what a leader knows of the other members to dst, ascending. Others know nothing.
+func (c *Core) Peers(dst []Peer) []Peer {
+	cfg := c.Config()
+	for i := range c.peers {
+		p := &c.peers[i]
+		life, votes := cfg.life(p.id)
+		if !votes {
+			life = p.life
+		}
+		dst = append(dst, Peer{
+			ID: p.id, Learner: !votes, Match: p.match, Heard: c.unheard(p), Present: c.present(Member{p.id, life}), Snapshot: p.pace == snapshotting,
+		})
+	}
+	return dst
 }

@@ -21,7 +21,8 @@ type Ready struct {
 
 	// Chunks of a snapshot are to be stored, in order.
 	Chunks []Chunk
-	// Install, when its Index is above 0, is the snapshot that is complete and replaces state and log.
+	// Install, when its Index is above 0, is the snapshot that is complete and replaces state and log. Until
+	// SnapshotInstalled is told, nothing is delivered, and the host takes no snapshot of its own.
 	Install SnapshotMeta
 	// Wants are the parts of snapshots that followers need.
 	Wants []Want
@@ -66,6 +67,7 @@ type write struct {
 type outgoing struct {
 	msgs, spare []Message
 	held        []heldMessage
+	dropped     heldMessage
 	arena       []Entry // entries of messages
 	spareArena  []Entry
 	appends     []Entry // of the Ready that is out
@@ -83,6 +85,9 @@ type outgoing struct {
 	ready       Ready
 }
 
+// heldMax bounds what waits for a slow disk, in messages.
+const heldMax = 1024
+
 // heldMessage waits until mark is durable.
 type heldMessage struct {
 	mark uint64
@@ -93,7 +98,10 @@ type heldMessage struct {
 // pointer is valid until the next one.
 func (c *Core) message(t Type, to MemberID) *Message {
 	var m *Message
-	if c.hardMark > c.persisted {
+	if c.hardMark > c.persisted && len(c.held) >= heldMax {
+		c.dropped.Message = Message{} // as if the network had lost it
+		m = &c.dropped.Message
+	} else if c.hardMark > c.persisted {
 		c.held = append(c.held, heldMessage{mark: c.hardMark})
 		m = &c.held[len(c.held)-1].Message
 	} else {
@@ -195,8 +203,11 @@ func (c *Core) release() {
 // HasReady tells whether Ready has something.
 func (c *Core) HasReady() bool {
 	c.prepare()
+	if c.changed && c.state() == c.told {
+		c.changed = false
+	}
 	return c.mustPersist() || len(c.msgs) > 0 || c.toDeliver() > c.delivered || len(c.reads) > 0 ||
-		len(c.chunks) > 0 || len(c.wants) > 0 || c.install.Index > 0 || c.changed && c.state() != c.told
+		len(c.chunks) > 0 || len(c.wants) > 0 || c.install.Index > 0 || c.changed
 }
 
 func (c *Core) mustPersist() bool {

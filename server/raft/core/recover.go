@@ -2,6 +2,7 @@ package core
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -26,6 +27,9 @@ type note struct {
 	id      MemberID
 	life    Life
 	damaged bool
+	// where its log ended when it said so
+	last     Index
+	lastTerm Term
 }
 
 // note remembers how a member speaks of itself. Only members are remembered, if they are known.
@@ -34,11 +38,18 @@ func (c *Core) note(m *Message) {
 		return cmp.Compare(n.id, id)
 	})
 	damaged := m.Is(SaysDamaged)
+	if known && m.Type == MsgHello {
+		c.notes[i].last, c.notes[i].lastTerm = m.Index, m.LogTerm
+	}
 	if !known {
 		if !c.Config().Has(m.From) && len(c.Config().Voters) > 0 || m.Life == 0 || len(c.notes) >= 3*MembersMax {
 			return
 		}
-		c.notes = slices.Insert(c.notes, i, note{m.From, m.Life, damaged})
+		n := note{id: m.From, life: m.Life, damaged: damaged}
+		if m.Type == MsgHello {
+			n.last, n.lastTerm = m.Index, m.LogTerm
+		}
+		c.notes = slices.Insert(c.notes, i, n)
 		c.changed = true
 		return
 	}
@@ -117,6 +128,8 @@ func inferTerms(before Term, entries []Entry, damaged []Index) []Entry {
 			}
 			switch {
 			case e.Term != 0:
+			case e.Index == 1: // every member wrote it when the group was created
+				e.Term = 1
 			case next == before && before != 0:
 				e.Term = before
 			default:
@@ -245,7 +258,11 @@ func (c *Core) onFetch(m *Message) {
 	if held := c.log.held(m.Index, m.Index+1); len(held) > 0 {
 		found = slices.Clone(held)
 	} else if c.opts.Log != nil && m.Index > c.log.snap {
-		found, _ = c.opts.Log.Entries(nil, m.Index, m.Index+1, 1)
+		var err error
+		found, err = c.opts.Log.Entries(nil, m.Index, m.Index+1, 1)
+		if errors.Is(err, ErrReading) {
+			return // it is asked for again
+		}
 	}
 	r := c.message(MsgFetched, m.From)
 	r.Index, r.LogTerm = m.Index, m.LogTerm
@@ -284,7 +301,7 @@ func (c *Core) Reform(allow bool, lost ...MemberID) {
 }
 
 // mayReform tells whether an election by all is allowed, needed, and has a chance: everybody who must
-// vote has spoken.
+// vote has spoken, and nobody's log goes further.
 func (c *Core) mayReform() bool {
 	if !c.reform || c.suppress || c.failed != nil || c.installing() || c.stuck() == "" {
 		return false
@@ -292,7 +309,9 @@ func (c *Core) mayReform() bool {
 	cfg := c.Config()
 	for _, half := range [...][]Member{cfg.Voters, cfg.Outgoing} {
 		for _, m := range half {
-			if m.ID != c.id && !slices.Contains(c.lostVoters, m.ID) && !slices.ContainsFunc(c.notes, func(n note) bool { return n.id == m.ID }) {
+			if m.ID != c.id && !slices.Contains(c.lostVoters, m.ID) && !slices.ContainsFunc(c.notes, func(n note) bool {
+				return n.id == m.ID && (n.lastTerm < c.log.lastTerm() || n.lastTerm == c.log.lastTerm() && n.last <= c.log.last)
+			}) {
 				return false
 			}
 		}

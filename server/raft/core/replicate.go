@@ -16,6 +16,8 @@ type leading struct {
 	quorumAt    time.Duration
 	noticeAt    time.Duration // followers are to hear what is committed; 0 when they know
 	preferAt    time.Duration
+	flushedThen Index // flushed, when the quorum was looked at last
+	challenges  uint64
 	scratch     []Entry
 
 	transferTo   MemberID
@@ -39,7 +41,7 @@ func (c *Core) lead() {
 	c.quorumAt, c.heartbeatAt = c.now+c.opts.ElectionMax, c.now+c.opts.HeartbeatInterval
 	c.preferAt = c.now + c.opts.ElectionMax
 	c.endTransfer()
-	c.noticeAt = 0
+	c.noticeAt, c.flushedThen = 0, 0
 	c.meetPeers()
 }
 
@@ -70,7 +72,7 @@ func (c *Core) meetPeers() {
 		}
 		life, _ := cfg.life(id)
 		c.peers = append(c.peers, progress{
-			id: id, life: life, next: c.log.last + 1, activeAt: c.now, movedAt: c.now,
+			id: id, life: life, next: c.log.last + 1, activeAt: c.now, movedAt: c.now, challenge: c.nextChallenge(),
 		})
 	}
 }
@@ -251,7 +253,7 @@ func (c *Core) fromFollower(m *Message) {
 	if c.role != Leader || p == nil {
 		return
 	}
-	p.adopt(m.Life)
+	c.meetLife(p, m.Life)
 	p.activeAt = c.now
 	if m.Clock != 0 && c.wall != 0 {
 		p.clockKnown, p.clockOffset = true, time.Duration(m.Clock-c.wall)
@@ -309,6 +311,9 @@ func (c *Core) rejected(p *progress, m *Message) {
 		return
 	}
 	hint := m.Hint
+	if m.Index <= p.match { // it does not have what it said it had; believing less is always safe
+		p.match = min(hint, m.Index-min(m.Index, 1))
+	}
 	if hint > c.log.snap {
 		hint, _ = c.log.before(hint, m.HintTerm)
 	}
@@ -364,12 +369,16 @@ func (c *Core) resume(p *progress) {
 // heartbeat sends one.
 func (c *Core) heartbeat(p *progress) {
 	m := c.message(MsgHeartbeat, p.id)
-	m.Commit, m.Seq = min(c.commit, p.match), c.round.seq
+	m.Commit, m.Seq, m.Offset = min(c.commit, p.match), c.round.seq, p.challenge
 	p.commitSent = max(p.commitSent, m.Commit)
 }
 
 func (c *Core) heartbeatAnswered(p *progress, m *Message) {
 	p.received = min(m.Index, c.log.last)
+	if !p.confirmed && m.Offset == p.challenge {
+		p.confirmed = true
+		defer c.considerMember(m.From)
+	}
 	if p.pace == replicating && m.Index < p.match { // it restarted, and knows less of what it has than we do
 		p.probe(p.match + 1)
 	}
@@ -383,6 +392,19 @@ func (c *Core) heartbeatAnswered(p *progress, m *Message) {
 	if p.pace == replicating && m.Hint > p.match { // the acknowledgement was lost
 		c.appended(p, &Message{From: m.From, Index: m.Hint})
 	}
+}
+
+// meetLife takes note of the life under which a member speaks.
+func (c *Core) meetLife(p *progress, l Life) {
+	if p.life != l {
+		p.adopt(l, c.nextChallenge())
+		c.heartbeat(p)
+	}
+}
+
+func (c *Core) nextChallenge() uint64 {
+	c.challenges++
+	return c.challenges
 }
 
 // contact makes a member that asks for it hear of its leader.

@@ -134,6 +134,8 @@ var worldCommands = map[string]func(*script, words){
 		}
 	},
 	"settle": func(s *script, _ words) { s.settle() },
+	// lazy: hosts take their time with snapshots; host ID does the next thing that waits.
+	"lazy": func(s *script, _ words) { s.lazy = true },
 	// pass MS lets time pass.
 	"pass": func(s *script, w words) { s.passHosted(time.Duration(w.num(1)) * time.Millisecond) },
 	// unhosted: hosts vouch for nobody any more.
@@ -329,6 +331,7 @@ var nodeCommands = map[string]func(*script, *node, words){
 			fmt.Fprintln(&s.out, "does not sleep")
 		}
 	},
+	"host": func(_ *script, n *node, _ words) { n.doLater(true) },
 	"wake": func(_ *script, n *node, _ words) { n.c.Wake() },
 	"down": func(_ *script, n *node, w words) { n.c.PeerDown(MemberID(w.num(2))) },
 	"up":   func(_ *script, n *node, w words) { n.c.PeerUp(MemberID(w.num(2))) },

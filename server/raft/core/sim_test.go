@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -37,7 +38,12 @@ func runChaos(seed uint64, steps int) (c *chaos, broken string) {
 	}
 	if len(c.judge.broken) == 0 {
 		c.heal(c.r.IntN(2) == 0)
-		if missing := c.converge(); missing != "" {
+		missing := c.converge()
+		if missing == "" {
+			c.sleepWithoutLeader()
+			missing = c.converge()
+		}
+		if missing != "" {
 			var all strings.Builder
 			for _, n := range c.nodes {
 				n.status(&all)
@@ -57,6 +63,7 @@ func runChaos(seed uint64, steps int) (c *chaos, broken string) {
 // converges after the faults have ended.
 func TestSimulation(t *testing.T) {
 	total := map[string]int{}
+	slowest := time.Duration(0)
 	for s := *seed1; s < *seed1+uint64(*seeds); s++ {
 		c, broken := runChaos(s, 3000)
 		if broken != "" {
@@ -66,12 +73,13 @@ func TestSimulation(t *testing.T) {
 			total[fault] += n
 		}
 		total["commits"] += c.judge.commits
+		slowest = max(slowest, c.slowest)
 		total["elections"] += c.judge.elections
 		total["truncations"] += c.judge.cuts
 		total["reads"] += c.judge.reads
 		total["snapshots"] += c.judge.installs
 	}
-	t.Log(fmt.Sprint(total))
+	t.Log(fmt.Sprint(total), "slowest convergence", slowest)
 	if *seeds < 100 {
 		return
 	}
@@ -87,10 +95,10 @@ func TestSimulation(t *testing.T) {
 // TestReform takes the newest entries of all members at once, over and over, as the loss of power
 // does to servers that flush rarely: what is left on any of them is found again, on all.
 func TestReform(t *testing.T) {
-	reformed := 0
+	reformed, slowest := 0, time.Duration(0)
 	for seed := range uint64(60) {
 		c := newChaos(seed)
-		c.forgets, c.damages, c.membership, c.compacts = 0, 0, 0, 0
+		c.forgets, c.damages, c.membership, c.compacts, c.churns = 0, 0, 0, 0, 0
 		for round := 0; round < 4 && len(c.judge.broken) == 0; round++ {
 			for range 600 {
 				c.step()
@@ -120,8 +128,10 @@ func TestReform(t *testing.T) {
 			c.proposed = 1000 * (round + 1)
 		}
 		require.Empty(t, c.judge.broken, "seed %d", seed)
+		slowest = max(slowest, c.slowest)
 	}
 	require.Greater(t, reformed, 100)
+	t.Log(reformed, "reformed, slowest convergence", slowest)
 }
 
 // loseAll crashes all members, takes a part of each log, and tells the log that goes furthest.
@@ -152,4 +162,48 @@ func (c *chaos) loseAll() []Entry {
 	c.judge.committed, c.judge.states = c.judge.committed[:keep], c.judge.states[:min(keep, len(c.judge.states))]
 	c.judge.exempt = true
 	return slices.Clone(best)
+}
+
+// TestRepairWithoutAMajority damages entries on all members, so that none is sound, but leaves
+// each entry intact on one: they get everything back from each other, and nobody forgets.
+func TestRepairWithoutAMajority(t *testing.T) {
+	for seed := range uint64(40) {
+		w := newWorld(seed)
+		w.bootstrap(3+2*int(seed%2), 1)
+		for i := range 30 {
+			if _, err := w.node(1).c.Propose(0, fmt.Append(nil, i)); err != nil {
+				t.Fatal(err)
+			}
+			w.node(1).pump()
+			w.settle()
+		}
+		w.pass(10 * time.Millisecond)
+		want := w.node(1).machine
+		for _, n := range w.nodes {
+			n.crash(0)
+		}
+		w.judge.tainted = true
+		for i := Index(1); i < 31; i++ {
+			intact := w.rand.IntN(len(w.nodes))
+			for k, n := range w.nodes {
+				if k != intact && w.rand.IntN(2) == 0 {
+					n.damage(i)
+				}
+			}
+		}
+		for _, n := range w.nodes {
+			require.NotEmpty(t, n.disk.damaged)
+			n.start()
+		}
+		w.pass(time.Second)
+		l := w.leader()
+		require.NotNil(t, l, "seed %d", seed)
+		for _, n := range w.nodes {
+			require.Empty(t, n.disk.damaged)
+			require.Equal(t, FirstLife, n.c.Hard().Life)
+			require.Equal(t, want.hash, w.judge.states[30], "what was committed is what is there")
+			require.Equal(t, l.machine, n.machine)
+		}
+		require.Empty(t, w.judge.broken, "seed %d", seed)
+	}
 }

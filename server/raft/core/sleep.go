@@ -147,7 +147,8 @@ func (c *Core) sayHello() {
 
 func (c *Core) sayHelloTo(id MemberID) {
 	if id != 0 {
-		c.message(MsgHello, id)
+		m := c.message(MsgHello, id)
+		m.Index, m.LogTerm = c.log.last, c.log.lastTerm()
 	}
 }
 
@@ -157,6 +158,7 @@ func (c *Core) onHello(m *Message) {
 	if (gone || c.leader == 0) && !m.Is(Reject) { // so that who sees nobody learns who is there
 		r := c.message(MsgHello, m.From)
 		r.Flags |= Reject
+		r.Index, r.LogTerm = c.log.last, c.log.lastTerm()
 		c.tellGone(r)
 	}
 	if c.role != Leader || c.find(m.From) == nil {
@@ -168,7 +170,7 @@ func (c *Core) onHello(m *Message) {
 	}
 	c.rouse()
 	p := c.find(m.From)
-	p.adopt(m.Life)
+	c.meetLife(p, m.Life)
 	p.activeAt = c.now
 	if p.pace == replicating {
 		p.probe(p.match + 1)

@@ -30,7 +30,6 @@ type Want struct {
 type transfer struct {
 	id     uint64
 	meta   SnapshotMeta
-	asked  uint64 // offset of the last want
 	sent   uint64 // everything before it was sent
 	stored uint64 // everything before it is stored there
 	flying int    // chunks sent and not stored
@@ -58,10 +57,11 @@ func (c *Core) SnapshotAt(index Index) (SnapshotMeta, bool) {
 }
 
 // SnapshotTaken tells that a durable snapshot replaces the log up to index, so that those entries
-// may go; the host chooses how many to keep for followers that lag.
+// may go; the host chooses how many to keep for followers that lag. It is ignored while a snapshot is being
+// installed.
 func (c *Core) SnapshotTaken(index Index) {
 	index = min(index, c.applied, c.flushed)
-	if index <= c.log.snap {
+	if index <= c.log.snap || c.installing() {
 		return
 	}
 	c.log.compact(index)
@@ -171,8 +171,8 @@ func (c *Core) onSnapshotReply(p *progress, m *Message) {
 func (c *Core) resumeSnapshot(p *progress) {
 	s := &p.snapshot
 	if s.id == 0 {
-		if !s.want {
-			c.beginSnapshot(p)
+		if !s.want { // the host had none: perhaps the log can be read now
+			p.probe(p.next)
 		}
 		return
 	}
@@ -229,7 +229,12 @@ func (c *Core) ChunkStored(id, offset uint64, ok bool) {
 	}
 	c.rstored = max(c.rstored, min(offset, c.roffset))
 	if c.rlast && c.rstored == c.roffset {
-		c.install = c.rmeta
+		if c.rmeta.Index > c.delivered || c.needsSnapshot(c.rmeta.Index) {
+			c.install = c.rmeta
+			return
+		}
+		c.receiving = receiving{} // the entries came meanwhile
+		c.acknowledge()
 		return
 	}
 	if c.leader == c.rfrom {

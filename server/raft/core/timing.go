@@ -65,6 +65,10 @@ func (c *Core) leaderDue() {
 			c.becomeFollower(c.hard.Term, 0)
 			return
 		}
+		if c.tooSlow() {
+			c.resign()
+			return
+		}
 		c.prefer()
 	}
 	if c.transferAt > 0 && c.now >= c.transferAt {

@@ -70,6 +70,14 @@ func (c *Core) resign() {
 	c.becomeFollower(c.hard.Term, 0)
 }
 
+// tooSlow tells whether the leader's own log stands still, a check long, while a majority has more: others can
+// do better.
+func (c *Core) tooSlow() bool {
+	stands := c.flushed < c.commit && c.flushed == c.flushedThen
+	c.flushedThen = c.flushed
+	return stands && c.best() != 0
+}
+
 // Resign makes a leader step down, for example because its disk failed. It is nothing at others.
 func (c *Core) Resign() {
 	if c.role == Leader {

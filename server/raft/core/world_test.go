@@ -1,7 +1,6 @@
 package core
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -21,6 +20,8 @@ type world struct {
 	first       []MemberID // the members at creation
 	firstLeader MemberID
 	hosted      bool // hosts tell who is alive
+	lazy        bool // hosts take their time with snapshots
+	readers     bool // entries that were applied are read back from disk
 	tune        func(*Options)
 	trace       func(format string, args ...any) // what happens; nil for nobody
 	slow        bool                             // writes wait for flush on all new members
@@ -48,7 +49,9 @@ type node struct {
 	seen     Index // commit that the judge has seen
 	restarts int
 	chunks   []byte
+	deferred []func(ok bool) // what the host has not finished
 	reads    []Read
+	wantsLog bool          // the Reader has answered ErrReading
 	wall     time.Duration // ahead of the world's clock
 	told     State
 }
@@ -105,6 +108,9 @@ func (w *world) node(id MemberID) *node { return w.nodes[id-1] }
 func (n *node) options() Options {
 	o := DefaultOptions(n.id, rand.New(rand.NewPCG(n.w.rand.Uint64(), uint64(n.id))))
 	o.HeartbeatInterval, o.ElectionMin, o.ElectionMax = 20*time.Millisecond, 60*time.Millisecond, 120*time.Millisecond
+	if n.w.readers {
+		o.Log, o.CacheBytes = n, 4
+	}
 	if n.w.tune != nil {
 		n.w.tune(&o)
 	}
@@ -165,7 +171,7 @@ func (n *node) crash(keep int) {
 		n.write(&n.pending[0])
 		n.pending = n.pending[1:]
 	}
-	n.pending = nil
+	n.pending, n.deferred = nil, nil
 	n.c = nil
 	n.reads = nil
 }
@@ -185,46 +191,15 @@ func (n *node) flush(count int) {
 	n.pump()
 }
 
-func (d *disk) last() Index { return d.snap.Index + Index(len(d.entries)) }
-
-// write is what a flush does to the disk.
-func (n *node) write(p *pendingWrite) {
-	d := &n.disk
-	if p.hasHard {
-		n.w.judge.hard(n, p.hard)
-		if p.hard.Life != d.hard.Life {
-			d.forgot = false // the new life is what it remembers from now on
-		}
-		d.hard = p.hard
-	}
-	if p.truncate > 0 && p.truncate <= d.last() {
-		keep := max(p.truncate-1, d.snap.Index) - d.snap.Index
-		d.entries = d.entries[:keep]
-		d.damaged = slices.DeleteFunc(d.damaged, func(i Index) bool { return i >= p.truncate })
-	}
-	for _, e := range p.entries {
-		if e.Index <= d.snap.Index {
-			continue
-		}
-		if e.Index != d.last()+1 {
-			n.w.judge.violation("RAFT.snapshot: disk of %d ends at %d and is given entry %d", n.id, d.last(), e.Index)
-			return
-		}
-		d.entries = append(d.entries, e)
-	}
-	for _, e := range p.repair {
-		if e.Index > d.snap.Index && e.Index <= d.last() {
-			d.entries[e.Index-d.snap.Index-1] = e
-			d.damaged = slices.DeleteFunc(d.damaged, func(i Index) bool { return i == e.Index })
-		}
-	}
-}
-
 // pump carries out what the core wants done.
 func (n *node) pump() {
-	for n.c != nil && n.c.HasReady() {
+	for n.c != nil && (n.c.HasReady() || n.wantsLog) {
 		n.carryOut(n.c.Ready())
 		n.w.judge.look(n)
+		if n.wantsLog {
+			n.wantsLog = false
+			n.c.LogRead()
+		}
 	}
 	if n.c != nil {
 		n.w.judge.look(n)
@@ -356,72 +331,6 @@ func describeConfig(c *Config) string {
 		}
 	}
 	return s
-}
-
-// snapshots stores chunks, installs, and gives chunks of the own snapshot.
-func (n *node) snapshots(r *Ready) {
-	for _, ch := range r.Chunks {
-		if ch.Offset == 0 {
-			n.chunks = n.chunks[:0]
-		}
-		n.chunks = append(n.chunks, ch.Data...)
-		n.c.ChunkStored(ch.ID, uint64(len(n.chunks)), true)
-	}
-	if r.Install.Index > 0 {
-		n.install(r.Install)
-	}
-	for _, want := range r.Wants {
-		d := &n.disk
-		if d.snap.Index == 0 || want.ID != 0 && want.ID != uint64(d.snap.Index) {
-			n.c.SnapshotUnavailable(want.To)
-			continue
-		}
-		data := binary.LittleEndian.AppendUint64(nil, d.state.hash)
-		end := min(want.Offset+3, uint64(len(data)))
-		n.c.SendChunk(want.To, d.snap, uint64(d.snap.Index), want.Offset, data[want.Offset:end], int(end) == len(data))
-	}
-}
-
-func (n *node) install(meta SnapshotMeta) {
-	d := &n.disk
-	if n.c.Continues(meta) {
-		n.flushNow0()
-		d.entries = slices.Clone(d.entries[min(int(meta.Index-d.snap.Index), len(d.entries)):])
-	} else {
-		d.entries = nil
-		for i := range n.pending {
-			n.pending[i].entries, n.pending[i].truncate, n.pending[i].repair = nil, 0, nil
-		}
-	}
-	d.damaged = slices.DeleteFunc(d.damaged, func(i Index) bool { return i <= meta.Index || len(d.entries) == 0 })
-	d.snap = meta
-	d.state = machine{meta.Index, binary.LittleEndian.Uint64(n.chunks)}
-	if meta.Index > n.machine.applied {
-		n.machine = d.state
-	}
-	n.w.log("%d: installs snapshot %d/%d", n.id, meta.Index, meta.Term)
-	n.w.judge.installed(n, meta)
-	n.c.SnapshotInstalled(meta, true)
-}
-
-func (n *node) flushNow0() {
-	if len(n.pending) > 0 {
-		n.flushNow()
-	}
-}
-
-// compact takes a snapshot of everything applied, and lets the log before index go.
-func (n *node) compact() {
-	d := &n.disk
-	meta, ok := n.c.SnapshotAt(n.machine.applied)
-	if !ok || meta.Index <= d.snap.Index || meta.Index > d.last() {
-		return
-	}
-	d.entries = slices.Clone(d.entries[meta.Index-d.snap.Index:])
-	d.damaged = slices.DeleteFunc(d.damaged, func(i Index) bool { return i <= meta.Index })
-	d.snap, d.state = meta, n.machine
-	n.c.SnapshotTaken(meta.Index)
-	n.pump()
 }
 
 // send puts a message on the network.
