@@ -43,6 +43,7 @@ func run(args []string) error {
 	if o.CheckConfig {
 		return checked(o)
 	}
+	tuneCollector()
 	s, err := server.NewServer(o)
 	if err != nil {
 		return err

@@ -3,7 +3,8 @@ package account
 import (
 	"strconv"
 	"time"
-	"unicode/utf8"
+
+	"github.com/lockstepmq/lockstep/server/jsonstring"
 )
 
 // RequestInfoHeader is the header in which a service learns who asks.
@@ -46,7 +47,7 @@ func AppendRequestInfo(dst []byte, info ClientInfo) []byte {
 	if info.ID != 0 {
 		dst = strconv.AppendUint(appendKey(dst, "id"), info.ID, 10)
 	}
-	dst = appendJSONString(appendKey(dst, "acc"), info.Account)
+	dst = jsonstring.Append(appendKey(dst, "acc"), info.Account)
 	dst = appendText(dst, "svc", info.Service)
 	dst = appendText(dst, "user", info.User)
 	dst = appendText(dst, "name", info.Name)
@@ -82,7 +83,7 @@ func appendText(dst []byte, key, text string) []byte {
 	if text == "" {
 		return dst
 	}
-	return appendJSONString(appendKey(dst, key), text)
+	return jsonstring.Append(appendKey(dst, key), text)
 }
 
 func appendTime(dst []byte, key string, t time.Time) []byte {
@@ -102,55 +103,7 @@ func appendList(dst []byte, key string, list []string) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = appendJSONString(dst, text)
+		dst = jsonstring.Append(dst, text)
 	}
 	return append(dst, ']')
-}
-
-const hex = "0123456789abcdef"
-
-// appendJSONString quotes s the way encoding/json does by default, angle brackets
-// and ampersands included: clients compare the header byte by byte in their tests.
-func appendJSONString(dst []byte, s string) []byte {
-	dst = append(dst, '"')
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			r, size := utf8.DecodeRuneInString(s[i:])
-			switch {
-			case r == utf8.RuneError && size == 1:
-				dst = append(dst, `\ufffd`...)
-			case r == '\u2028' || r == '\u2029':
-				dst = append(append(dst, `\u202`...), hex[r&0xF])
-			default:
-				dst = append(dst, s[i:i+size]...)
-			}
-			i += size
-			continue
-		}
-		dst = appendJSONByte(dst, c)
-		i++
-	}
-	return append(dst, '"')
-}
-
-func appendJSONByte(dst []byte, c byte) []byte {
-	switch c {
-	case '"', '\\':
-		return append(dst, '\\', c)
-	case '\n':
-		return append(dst, `\n`...)
-	case '\r':
-		return append(dst, `\r`...)
-	case '\t':
-		return append(dst, `\t`...)
-	case '\b':
-		return append(dst, `\b`...)
-	case '\f':
-		return append(dst, `\f`...)
-	}
-	if c < ' ' || c == '<' || c == '>' || c == '&' {
-		return append(append(dst, `\u00`...), hex[c>>4], hex[c&0xF])
-	}
-	return append(dst, c)
 }

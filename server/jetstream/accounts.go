@@ -108,7 +108,7 @@ func (m *Manager) accountStats(t *tenant) api.JetStreamAccountStats {
 	stats.JetStreamTier = api.JetStreamTier{
 		Memory: uint64(t.usage.Used(api.MemoryStorage)), Store: uint64(t.usage.Used(api.FileStorage)),
 		ReservedMemory: uint64(t.reservedMemory), ReservedStore: uint64(t.reservedFile),
-		Streams: len(t.streams), Consumers: int(t.usage.Consumers()),
+		Streams: len(t.streams), Consumers: int(t.usage.Consumers() + t.usage.Internal()),
 	}
 	if err == nil {
 		stats.Limits = api.JetStreamAccountLimits{

@@ -92,7 +92,7 @@ func (m *Manager) restorable(r *request) (*api.StreamConfig, *api.Error) {
 	if api.HasSeparator(req.Config.Name) {
 		return nil, api.ErrStreamNameContainsPathSeparators
 	}
-	cfg, err := m.judgeCreate(r.t, &req.Config, false)
+	cfg, err := m.judgeRestore(r.t, &req.Config)
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,7 @@ type change struct {
 type catalogue struct {
 	Next   uint64            `json:"next"` // the next group
 	Assets map[string]*asset `json:"assets"`
+	Latest time.Time         `json:"latest"` // creation of the stream that was made last, there or not
 }
 
 // firstGroup is the group of the first stream; 1 is the meta group's.
@@ -68,7 +69,7 @@ func (c *catalogue) apply(ch *change) {
 	key := assetKey(ch.Asset.Account, ch.Asset.name())
 	switch ch.Op {
 	case "create":
-		c.Assets[key] = ch.Asset
+		c.Assets[key], c.Latest = ch.Asset, ch.Asset.Created
 		c.Next = max(c.Next, ch.Asset.Group+1)
 	case "claim":
 		c.Next = max(c.Next, ch.Asset.Group+1)
@@ -81,6 +82,16 @@ func (c *catalogue) apply(ch *change) {
 			delete(c.Assets, key)
 		}
 	}
+}
+
+// creation is when a stream that is made now counts as made. Who copies a stream tells it by that from an
+// earlier one of its name, so no two share it, though the clock stands still.
+func (c *catalogue) creation(now time.Time) time.Time {
+	if ahead := c.Latest.Sub(now); ahead >= 0 && ahead < time.Second {
+		now = c.Latest.Add(1)
+	}
+	c.Latest = now
+	return now
 }
 
 // metaTag is what waits for a change.

@@ -22,7 +22,7 @@ func (m *Manager) makeEnv() stream.Env {
 	id := m.cfg.Broker.Identity()
 	return stream.Env{
 		Clock: m.cfg.Clock, Broker: m.cfg.Broker, Host: m.host, Disk: m.cfg.Disk, Log: m.log,
-		Server: id.ServerName, Version: id.Version, Domain: o.JetStreamDomain, MaxPayload: int(o.MaxPayload),
+		Server: id.ServerName, Version: id.Version, Domain: o.JetStreamDomain, NamesAccounts: o.FeatureFlagValues()["js_ack_fc_v2"], MaxPayload: int(o.MaxPayload),
 		Store: msgs.Options{
 			Cache: msgs.NewCache(orDefault(m.cfg.Sizes.Cache, cacheBytes)), Files: msgs.NewFiles(orDefault(m.cfg.Sizes.OpenFiles, openFiles)),
 			BlockBytes: m.cfg.Sizes.Block,
@@ -37,7 +37,7 @@ func (m *Manager) makeEnv() stream.Env {
 				Msgs: o.JetStreamLimits.MaxBatchSize, Timeout: o.JetStreamLimits.MaxBatchTimeout,
 			},
 			RequestBatch: o.JetStreamLimits.MaxRequestBatch, AckPending: o.JetStreamLimits.MaxAckPending,
-			DefaultConsumers: o.JetStreamLimits.DefaultMaxConsumers,
+			DefaultConsumers: o.JetStreamLimits.DefaultMaxConsumers, Window: m.cfg.Sizes.Window,
 		},
 		StreamFailed: m.streamFailed,
 	}

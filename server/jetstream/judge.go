@@ -20,6 +20,18 @@ func (m *Manager) judgeCreate(t *tenant, cfg *api.StreamConfig, pedantic bool) (
 	return api.CheckStreamCreate(cfg, m.streamLimits(t), pedantic)
 }
 
+// judgeRestore is judgeCreate for the configuration of a backup: a stream that was sealed is so again.
+func (m *Manager) judgeRestore(t *tenant, cfg *api.StreamConfig) (*api.StreamConfig, *api.Error) {
+	open := *cfg
+	open.Sealed = false
+	c, err := m.judgeCreate(t, &open, false)
+	if err != nil {
+		return nil, err
+	}
+	c.Sealed = cfg.Sealed
+	return c, nil
+}
+
 // judgeUpdate gives what an update makes of a configuration, or what is wrong with it.
 func (m *Manager) judgeUpdate(t *tenant, was, cfg *api.StreamConfig, pedantic bool) (*api.StreamConfig, *api.Error) {
 	next, err := api.CheckStreamUpdate(was, cfg, m.streamLimits(t), pedantic)

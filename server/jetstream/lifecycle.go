@@ -27,7 +27,7 @@ func (m *Manager) catalogued() {
 	m.sink = m.cfg.Broker.NewSink(m.strand, broker.SinkOptions{Name: "jetstream", WithInfo: true, Wants: wantsAPI}, m.drain)
 	m.foreign = m.cfg.Broker.NewSink(m.strand, broker.SinkOptions{Name: "jetstream", WithInfo: true}, m.drain)
 	for _, acc := range m.cfg.Broker.Accounts() {
-		m.admit(acc)
+		m.admit(acc, m.grantOf(acc))
 	}
 	m.opening = 1
 	for _, a := range m.catalogue.all() {
@@ -104,18 +104,14 @@ func dirOf(a *asset) string {
 	return path.Join(streamsDir, fmt.Sprintf("%d-%d", a.Group, a.Incarnation))
 }
 
-// admit gives an account its API.
-func (m *Manager) admit(acc *account.Account) {
+// admit gives an account its API, and what it may use; nil for nothing.
+func (m *Manager) admit(acc *account.Account, grant *account.JetStream) {
 	t := m.tenantOf(acc)
-	t.grant = m.grantOf(acc)
+	t.grant = grant
 	m.countAccounts()
 	t.setLimits()
 	if t.grant == nil && t.imports([]byte(api.Prefix+"INFO")) { // its API is another account's: what it does not import has no responder
-		if t.sub != nil {
-			m.sink.Unsubscribe(t.sub)
-			delete(m.subs, t.sub)
-			t.sub = nil
-		}
+		m.unsubscribe(t)
 		return
 	}
 	if t.sub != nil {
@@ -137,14 +133,32 @@ func (m *Manager) admit(acc *account.Account) {
 	}
 }
 
+// unsubscribe ends an account's API.
+func (m *Manager) unsubscribe(t *tenant) {
+	if t.sub != nil {
+		m.sink.Unsubscribe(t.sub)
+		delete(m.subs, t.sub)
+		t.sub = nil
+	}
+}
+
+// DomainSubject is a subject of JetStream's services, without and with the name of a domain.
+type DomainSubject struct{ Plain, Named string }
+
+// DomainSubjects are the subjects that a domain's name can stand in.
+func DomainSubjects(domain string) []DomainSubject {
+	prefix := "$JS." + domain + ".API."
+	list := []DomainSubject{{"$KV.>", prefix + "$KV.>"}, {"$OBJ.>", prefix + "$OBJ.>"}}
+	for _, rest := range [...]string{"ACCOUNT.>", "CONSUMER.>", "DIRECT.>", "INFO", "META.>", "SERVER.>", "STREAM.>"} {
+		list = append(list, DomainSubject{api.Prefix + rest, prefix + rest})
+	}
+	return list
+}
+
 // mapDomain lets clients of an account name the domain.
 func (m *Manager) mapDomain(acc *account.Account, domain string) {
-	prefix := "$JS." + domain + ".API."
-	for _, to := range [...]string{"$KV.>", "$OBJ.>"} {
-		m.mapSystem(acc, prefix+to, to)
-	}
-	for _, rest := range [...]string{"ACCOUNT.>", "CONSUMER.>", "DIRECT.>", "INFO", "META.>", "SERVER.>", "STREAM.>"} {
-		m.mapSystem(acc, prefix+rest, api.Prefix+rest)
+	for _, subj := range DomainSubjects(domain) {
+		m.mapSystem(acc, subj.Named, subj.Plain)
 	}
 }
 

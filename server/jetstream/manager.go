@@ -48,6 +48,7 @@ type Sizes struct {
 	Block      int   // of messages
 	Cache      int64 // of message content in memory
 	OpenFiles  int   // of blocks
+	Window     int   // with which flow control begins
 }
 
 // Manager is JetStream on a server. Methods may be called from anywhere unless they say

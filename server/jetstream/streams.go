@@ -106,7 +106,7 @@ func (m *Manager) createStream(r *request, req *api.StreamConfigRequest, next fu
 		next()
 		return
 	}
-	a := &asset{Account: t.name, Group: m.catalogue.Next, Incarnation: 1, Created: m.now.UTC(), Config: cfg}
+	a := &asset{Account: t.name, Group: m.catalogue.Next, Incarnation: 1, Created: m.catalogue.creation(m.now.UTC()), Config: cfg}
 	m.catalogue.Next++
 	t.reserve(cfg, 1)
 	t.streams[cfg.Name] = &member{asset: a}

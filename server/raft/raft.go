@@ -56,8 +56,9 @@ type Entry struct {
 type Machine interface {
 	// Restore gets the state of the newest checkpoint, nil for none, before anything else.
 	Restore(state []byte, done func(error))
-	// Apply applies an entry. When it returns false it has changed nothing, waits for
-	// something, and calls Group.Resume when it can go on with the same entry.
+	// Apply applies an entry. When it returns false it waits for something, or lets others have their turn
+	// in the middle of an entry that takes long, and calls Group.Resume when it can go on with the same entry.
+	// While a part of an entry is applied it must fail Checkpoint.
 	Apply(e *Entry) bool
 	// Applied ends a run of Apply calls: what they brought about can be flushed.
 	// replayed tells that the log's entries at start have all been applied by now (once).

@@ -60,7 +60,7 @@ func (m *tokens[T]) get(hash uint64, token []byte) *node[T] {
 // hasher hashes tokens under the seed of an index.
 type hasher uint64
 
-func (h hasher) hash(token string) uint64 { return hash64(uint64(h), view(token)) }
+func (h hasher) hash(token string) uint64 { return Hash(uint64(h), view(token)) }
 
 // edit gives m with the node of token replaced by what change makes of it. It
 // gives m itself when nothing changed and nil when nothing is left.

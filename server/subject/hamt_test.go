@@ -83,12 +83,12 @@ func TestTokensAgainstModel(t *testing.T) {
 func TestHashSpreads(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := rapid.SliceOfN(rapid.Byte(), 1, 40).Draw(t, "b")
-		was := hash64(1, b)
+		was := Hash(1, b)
 		i := rapid.IntRange(0, len(b)-1).Draw(t, "i")
 		b[i] ^= 1 << rapid.IntRange(0, 7).Draw(t, "bit")
-		require.NotEqual(t, was, hash64(1, b))
+		require.NotEqual(t, was, Hash(1, b))
 		b[i]++
-		require.NotEqual(t, hash64(1, b), hash64(2, b))
+		require.NotEqual(t, Hash(1, b), Hash(2, b))
 	})
-	require.Equal(t, hash64(5, []byte("foo")), hasher(5).hash("foo"))
+	require.Equal(t, Hash(5, []byte("foo")), hasher(5).hash("foo"))
 }

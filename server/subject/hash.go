@@ -17,9 +17,10 @@ func fold(a, b uint64) uint64 {
 	return hi ^ lo
 }
 
-// hash64 mixes b, sixteen bytes at a time by one multiplication. The same seed
-// gives the same hash in every process: nothing that is replayed may differ.
-func hash64(seed uint64, b []byte) uint64 {
+// Hash mixes b, sixteen bytes at a time by one multiplication. The same seed
+// gives the same hash in every process: nothing that is replayed may differ. It is not meant
+// for what is kept on disk.
+func Hash(seed uint64, b []byte) uint64 {
 	h, n := seed^hashKey0, uint64(len(b))
 	key := hashKey1 ^ bits.RotateLeft64(seed, 32) // no bytes are known to cancel it
 	for len(b) > 16 {

@@ -237,7 +237,7 @@ func (x *Index[T]) Len() int { return int(x.size.Load()) }
 // nothing.
 func (x *Index[T]) Match(subject []byte, r *Result[T]) {
 	r.clear()
-	hash := hash64(uint64(x.seed), subject)
+	hash := Hash(uint64(x.seed), subject)
 	parent, parentHash := x.parent(subject)
 	r.Gen = x.gen(subject, hash, parentHash) // before anything is looked at
 	if l := x.literals.find(hash, subject); l != nil {
@@ -254,7 +254,7 @@ func (x *Index[T]) parent(subject []byte) ([]byte, uint64) {
 	if i < 0 {
 		return nil, 0
 	}
-	return subject[:i], hash64(uint64(x.seed), subject[:i])
+	return subject[:i], Hash(uint64(x.seed), subject[:i])
 }
 
 // collect adds to r the patterns that match.
@@ -301,12 +301,12 @@ func (x *Index[T]) findRest(subject []byte, i, d int) (l *leaf[T], after int) {
 		return nil, after
 	}
 	prefix := subject[:after-1]
-	return x.rests.find(hash64(uint64(x.seed), prefix), prefix), after
+	return x.rests.find(Hash(uint64(x.seed), prefix), prefix), after
 }
 
 // HasInterest tells whether anything matches a published subject.
 func (x *Index[T]) HasInterest(subject []byte) bool {
-	if x.literals.find(hash64(uint64(x.seed), subject), subject) != nil {
+	if x.literals.find(Hash(uint64(x.seed), subject), subject) != nil {
 		return true
 	}
 	if hasEmptyToken(subject) {
@@ -328,14 +328,14 @@ func (x *Index[T]) HasInterest(subject []byte) bool {
 // Gen gives the present generation of all that subject may match.
 func (x *Index[T]) Gen(subject []byte) Generation {
 	_, parentHash := x.parent(subject)
-	return x.gen(subject, hash64(uint64(x.seed), subject), parentHash)
+	return x.gen(subject, Hash(uint64(x.seed), subject), parentHash)
 }
 
 func (x *Index[T]) gen(subject []byte, hash, parentHash uint64) (g Generation) {
 	first, _ := next(subject, 0)
 	g.literal, g.literalN = x.keyedG.read(hash)
 	g.star, g.starN = x.keyedG.read(parentHash)
-	g.pattern, g.patternN = x.patternG.read(hash64(uint64(x.seed), first))
+	g.pattern, g.patternN = x.patternG.read(Hash(uint64(x.seed), first))
 	g.leadingN = x.leadingG.Load()
 	return g
 }
@@ -372,7 +372,7 @@ func (x *Index[T]) ReverseMatch(pattern []byte, r *Result[T]) {
 			}
 		})
 	} else {
-		visit(x.literals.find(hash64(uint64(x.seed), pattern), pattern))
+		visit(x.literals.find(Hash(uint64(x.seed), pattern), pattern))
 		visit(x.findStar(pattern))
 		for d, i := 1, 0; d <= restDepth && i <= len(pattern); d++ {
 			var l *leaf[T]

@@ -87,7 +87,7 @@ func (n *node[T]) kid(h hasher, token []byte) *node[T] {
 	if n.kids == nil {
 		return nil
 	}
-	return n.kids.get(hash64(uint64(h), token), token)
+	return n.kids.get(Hash(uint64(h), token), token)
 }
 
 // any tells whether something matches subject[i:], which has no empty token.

@@ -24,7 +24,8 @@ Examines the store of a server that is not running, and changes nothing.
 
 DIR is the server's store_dir, or the directory "jetstream" in it.
 
-exit status: 0 sound, 1 damaged, 2 not examined
+exit status: 0 sound, 1 damaged, 2 not examined. What is encrypted needs the server's key
+to be examined: it is counted apart, and is not damaged.
 `
 
 // Exit statuses.

@@ -37,8 +37,9 @@ type State uint8
 const (
 	// Sound: nothing is wrong.
 	Sound State = iota
-	// Unread: it could not be looked at, and nothing is known to be wrong: it is encrypted, or
-	// another version wrote it.
+	// Encrypted: it cannot be looked at without the key, and nothing is known to be wrong.
+	Encrypted
+	// Unread: it could not be looked at, and nothing is known to be wrong: another version wrote it.
 	Unread
 	// Damaged: something that was durable cannot be read.
 	Damaged
@@ -48,6 +49,8 @@ func (s State) String() string {
 	switch s {
 	case Sound:
 		return "sound"
+	case Encrypted:
+		return "encrypted"
 	case Unread:
 		return "not read"
 	}

@@ -12,12 +12,16 @@ import (
 
 	"github.com/lockstepmq/lockstep/storage"
 	"github.com/lockstepmq/lockstep/storage/msgs"
+	"github.com/lockstepmq/lockstep/storage/seal"
 	"github.com/lockstepmq/lockstep/storage/wal"
 )
 
 // build makes a store with these streams of 300 messages each, the last 10 of them in the log
 // only, as a server leaves it.
-func build(t *testing.T, w *world, names ...string) {
+func build(t *testing.T, w *world, names ...string) { buildSealed(t, w, nil, names...) }
+
+// buildSealed is build with everything encrypted.
+func buildSealed(t *testing.T, w *world, sealer *seal.Sealer, names ...string) {
 	var log *wal.Log
 	w.Await(func(done func()) {
 		wal.Open(w.FS, w.Strand, wal.Config{Dir: walDir, Identity: "lockstep"}, func(l *wal.Log, _ *wal.Report, err error) {
@@ -27,7 +31,7 @@ func build(t *testing.T, w *world, names ...string) {
 		})
 	})
 	require.NoError(t, w.Mkdir(streamsDir))
-	catalogue := w.create(t, log, catalogueID)
+	catalogue := w.create(t, log, catalogueID, sealer)
 	for i, name := range names {
 		id := wal.ID{Group: uint64(i + 2), Incarnation: 1}
 		storage := "file"
@@ -39,24 +43,28 @@ func build(t *testing.T, w *world, names ...string) {
 		require.NoError(t, err)
 		catalogue.Submit()
 		if storage == "file" {
-			w.fillStream(t, log, id)
+			w.fillStream(t, log, id, sealer)
 		}
 	}
 	w.Await(func(done func()) { log.Close(func(err error) { require.NoError(t, err); done() }) })
 }
 
-func (w *world) create(t *testing.T, log *wal.Log, id wal.ID) (g *wal.Group) {
+func (w *world) create(t *testing.T, log *wal.Log, id wal.ID, sealer *seal.Sealer) (g *wal.Group) {
 	var err error
-	w.Await(func(done func()) { g, err = log.Create(id, w.Strand, nil, bystander{}); done() })
+	var key wal.Sealer
+	if sealer != nil {
+		key = sealer
+	}
+	w.Await(func(done func()) { g, err = log.Create(id, w.Strand, key, bystander{}); done() })
 	require.NoError(t, err)
 	return g
 }
 
-func (w *world) fillStream(t *testing.T, log *wal.Log, id wal.ID) {
-	g := w.create(t, log, id)
+func (w *world) fillStream(t *testing.T, log *wal.Log, id wal.ID, sealer *seal.Sealer) {
+	g := w.create(t, log, id, sealer)
 	var store msgs.Store
 	w.Await(func(done func()) {
-		msgs.OpenFile(w.FS, w.Strand, dirOf(id), nil, msgs.Options{BlockBytes: 4096}, func(st msgs.Store, _ *msgs.Report, err error) {
+		msgs.OpenFile(w.FS, w.Strand, dirOf(id), nil, msgs.Options{BlockBytes: 4096, Sealer: sealer}, func(st msgs.Store, _ *msgs.Report, err error) {
 			require.NoError(t, err)
 			store = st
 			done()
@@ -195,6 +203,43 @@ func TestDamagedLogIsToldWithWhoIsConcerned(t *testing.T) {
 	require.NotEmpty(t, r.Damage)
 	require.Contains(t, r.Damage[0].Where, segment)
 	require.Contains(t, r.Damage[0].Concerned, "ACME > ORDERS", "%v", r.Damage)
+}
+
+// TestEncryptedStoreIsNotCalledDamaged examines what it has no key for, sound and damaged.
+func TestEncryptedStoreIsNotCalledDamaged(t *testing.T) {
+	a, _, err := seal.NewKeyring("a key", "").NewAsset(bytes.NewReader(make([]byte, 1<<10)), seal.AESGCM, "A", "S")
+	require.NoError(t, err)
+	w := newWorld(5)
+	sealer, err := a.Sealer(w.sim.Clock("n1").Entropy("salt"), "all")
+	require.NoError(t, err)
+	buildSealed(t, w, sealer, "ORDERS", "OTHER")
+	segment := ""
+	w.stop(func() {
+		for _, name := range w.disk.Files() {
+			if strings.HasSuffix(name, ".wal") {
+				segment = name
+			}
+		}
+	})
+	for _, contents := range []bool{false, true} {
+		r, err := w.examine(Options{Contents: contents})
+		require.NoError(t, err)
+		require.Equal(t, Encrypted, r.State())
+		require.Empty(t, r.Damage)
+		for _, name := range []string{"catalogue", "group 2 incarnation 1", "group 3 incarnation 1"} {
+			require.Equal(t, Part{name, Encrypted, "encrypted (cannot be examined without the key)"}, part(t, r, name))
+		}
+		require.Equal(t, Sound, part(t, r, "log").State)
+		require.NotContains(t, strings.ToLower(r.text(120)), "damage")
+		require.Contains(t, r.text(120), "Encrypted, and not examined without the key: 3 of 4 parts.")
+	}
+	w.stop(func() { // checksums are outside of the encryption
+		require.True(t, w.disk.FlipBit(segment, 8*int64(len(w.disk.ReadFile(segment))/4)))
+	})
+	r, err := w.examine(Options{})
+	require.NoError(t, err)
+	require.Equal(t, Damaged, r.State())
+	require.NotEmpty(t, r.Damage)
 }
 
 // Every single byte that is spoilt must be told, or be harmless.

@@ -25,8 +25,8 @@ func (r *Report) Print(out io.Writer, width int) {
 }
 
 func (r *Report) printParts(out io.Writer, width int) {
-	const frame = 10              // lines and blanks of three columns
-	state := len(Unread.String()) // the longest
+	const frame = 10                 // lines and blanks of three columns
+	state := len(Encrypted.String()) // the longest
 	name := (width - frame - state) / 3
 	t := table.NewWriter()
 	t.SetOutputMirror(out)
@@ -62,23 +62,24 @@ func printFindings(out io.Writer, width int, title string, list []Finding) {
 
 // verdict is the last line.
 func (r *Report) verdict() string {
-	bad, unread := 0, 0
+	var of [Damaged + 1]int
 	for _, p := range r.Parts {
-		switch p.State {
-		case Damaged:
-			bad++
-		case Unread:
-			unread++
-		}
+		of[p.State]++
 	}
+	text := "SOUND."
 	switch {
 	case r.State() == Damaged:
-		return fmt.Sprintf("DAMAGED: %d of %d parts. Nothing was changed. Keep a copy of the directory before anything else; "+
-			"what the server can still read it serves, and what is lost comes back from a backup or a mirror only.", bad, len(r.Parts))
-	case unread > 0:
-		return fmt.Sprintf("SOUND as far as it could be read: %d of %d parts were not.", unread, len(r.Parts))
+		text = fmt.Sprintf("DAMAGED: %d of %d parts. Nothing was changed. Keep a copy of the directory before anything else; "+
+			"what the server can still read it serves, and what is lost comes back from a backup or a mirror only.", of[Damaged], len(r.Parts))
+	case of[Unread] > 0:
+		text = fmt.Sprintf("SOUND as far as it could be read: %d of %d parts were not.", of[Unread], len(r.Parts))
+	case of[Encrypted] > 0:
+		text = "SOUND as far as it could be examined."
 	}
-	return "SOUND."
+	if of[Encrypted] > 0 {
+		text += fmt.Sprintf(" Encrypted, and not examined without the key: %d of %d parts.", of[Encrypted], len(r.Parts))
+	}
+	return text
 }
 
 // printable keeps names of files from commanding the terminal.

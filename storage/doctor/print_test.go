@@ -12,7 +12,7 @@ func TestReportFitsTheTerminal(t *testing.T) {
 	r := &Report{
 		Parts: []Part{
 			{"log", Damaged, strings.Repeat("3 segments, 120 batches, 4 groups; ", 5)},
-			{"ACME > " + strings.Repeat("LONG", 60), Unread, "encrypted"},
+			{"ACME > " + strings.Repeat("LONG", 60), Encrypted, "cannot be examined without the key"},
 			{"evil \x1b[31m\u009b name", Sound, "1 message\a"},
 		},
 		Damage: []Finding{{"wal/0000000000000001.wal at 4096, 512 bytes", "checksum mismatch", []string{"ACME > ORDERS", strings.Repeat("x", 300)}}},
@@ -42,6 +42,9 @@ func TestVerdicts(t *testing.T) {
 		{[]State{Sound, Sound}, "SOUND.", Sound},
 		{[]State{Sound, Unread}, "SOUND as far as it could be read: 1 of 2 parts were not.", Unread},
 		{[]State{Damaged, Unread}, "DAMAGED: 1 of 2 parts.", Damaged},
+		{[]State{Sound, Encrypted}, "SOUND as far as it could be examined. Encrypted, and not examined without the key: 1 of 2 parts.", Encrypted},
+		{[]State{Unread, Encrypted}, "SOUND as far as it could be read: 1 of 2 parts were not. Encrypted, and not", Unread},
+		{[]State{Damaged, Encrypted, Encrypted}, "DAMAGED: 1 of 3 parts.", Damaged},
 	} {
 		r := &Report{}
 		for _, s := range tc.parts {

@@ -48,10 +48,10 @@ func (e *exam) nextStream() {
 	switch {
 	case g.asset != nil && g.asset.memory():
 		e.tell(Part{g.name, state, "in memory: empty when the server starts"})
+	case state == Encrypted || state == Unread:
+		e.tell(Part{g.name, state, detail})
 	case err != nil:
 		e.tell(Part{g.name, max(state, Unread), err.Error()})
-	case state == Unread:
-		e.tell(Part{g.name, state, detail})
 	default:
 		msgs.OpenFile(e.disk, e.strand, dirOf(g.id), manifest, msgs.Options{Identity: identityOf(manifest)}, func(st msgs.Store, r *msgs.Report, err error) {
 			e.opened(g, Part{g.name, state, detail}, st, r, err)
@@ -72,12 +72,15 @@ func (e *exam) opened(g *group, p Part, st msgs.Store, r *msgs.Report, err error
 	}
 	if err != nil {
 		var op *storage.OpError
-		p.Detail = err.Error()
-		if errors.Is(err, msgs.ErrManifest) || errors.As(err, &op) {
+		switch {
+		case errors.Is(err, msgs.ErrNoKey):
+			p.State, p.Detail = max(p.State, Encrypted), sealed
+		case errors.Is(err, msgs.ErrManifest) || errors.As(err, &op):
 			p.State, p.Detail = Damaged, "it cannot be opened"
 			e.report.Damage = append(e.report.Damage, Finding{dirOf(g.id), err.Error(), []string{g.name}})
-		} // else it is encrypted
-		p.State = max(p.State, Unread)
+		default:
+			p.State, p.Detail = max(p.State, Unread), err.Error()
+		}
 		e.tell(p)
 		return
 	}

@@ -3,6 +3,7 @@ package doctor
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
@@ -50,7 +51,7 @@ func (e *exam) readCatalogue() {
 	all, err := catalogue(g.found)
 	p.State, p.Detail = e.groupState(g)
 	switch {
-	case err != nil:
+	case err != nil && p.State != Encrypted:
 		p.State, p.Detail = max(p.State, Unread), err.Error()
 	case p.State == Sound:
 		p.Detail = count(len(all), "stream")
@@ -67,13 +68,24 @@ func (e *exam) readCatalogue() {
 
 // groupState is what the log says of a group.
 func (e *exam) groupState(g *group) (State, string) {
-	switch {
-	case g.found.Damage == nil:
+	switch err := g.found.Damage; {
+	case err == nil:
 		return Sound, ""
+	case errors.Is(err, wal.ErrNoKey) && !e.concerned(g):
+		return Encrypted, sealed
 	case len(e.met.Damage) > 0:
 		return Damaged, "the log lost some of it"
+	default:
+		return Unread, err.Error()
 	}
-	return Unread, g.found.Damage.Error() // its checksums are right: it is encrypted
+}
+
+// sealed says why a part was not examined.
+const sealed = "encrypted (cannot be examined without the key)"
+
+// concerned tells whether the log lost something of a group.
+func (e *exam) concerned(g *group) bool {
+	return slices.ContainsFunc(e.met.Damage, func(d wal.Damage) bool { return slices.Contains(d.Groups, g.id) })
 }
 
 // catalogue puts together the streams from the state and the entries after it.
@@ -126,7 +138,7 @@ func identityOf(manifest []byte) uint64 {
 }
 
 // streamStateVersion is the first byte of a stream's state.
-const streamStateVersion = 1
+const streamStateVersion = 2
 
 // manifestOf is what a stream's state says about its files: nil when there is no state yet.
 func manifestOf(f *wal.Found) ([]byte, error) {

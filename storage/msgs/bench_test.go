@@ -161,10 +161,10 @@ func BenchmarkHeap(b *testing.B) {
 		b.Run(fmt.Sprintf("messages=%d/subjects=%d", c.messages, c.subjects), func(b *testing.B) {
 			list := benchSubjects(c.subjects)
 			for b.Loop() {
-				before := heap()
+				before := heapUsed()
 				r := openReal(b, b.TempDir(), nil, Options{Cache: NewCache(1)})
 				fill(b, r, list, c.messages, list[0])
-				b.ReportMetric(float64(heap()-before)/float64(c.messages), "B/msg")
+				b.ReportMetric(float64(heapUsed()-before)/float64(c.messages), "B/msg")
 				r.do(r.store.Close)
 			}
 		})
@@ -197,7 +197,7 @@ func cpuTime(b *testing.B) int64 {
 	return u.Utime.Nano() + u.Stime.Nano()
 }
 
-func heap() uint64 {
+func heapUsed() uint64 {
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.GC()

@@ -15,7 +15,9 @@ type block struct {
 	first  uint64   // of slot 0
 	last   uint64   // of the last slot; first-1 when there is none
 	rel    []uint32 // of a sparse block: sequence - first, by slot
-	slots  []slot
+	n      int      // slots
+	slots  []slot   // nil in a block that is folded
+	ends   *[2]slot // of a folded block: its first and last slot
 	dead   []uint64 // bit by slot; nil: none is
 	groups []group
 	codes  []byte // of each slot: uvarint length<<flagBits|flags, uvarint nanoseconds since the slot before
@@ -76,7 +78,7 @@ func newBlock(first uint64) *block {
 
 // like makes room in a new block for as much as another one has.
 func (b *block) like(o *block) *block {
-	n := len(o.slots) + len(o.slots)/16
+	n := o.n + o.n/16
 	b.slots = make([]slot, 0, n)
 	b.groups = make([]group, 0, n/groupLen+1)
 	b.codes = make([]byte, 0, len(o.codes)+len(o.codes)/16)
@@ -89,15 +91,15 @@ const slotsMax = 1 << 20
 // takes tells whether a message of this length and sequence belongs into the block, which ends
 // near a size of blockBytes.
 func (b *block) takes(seq uint64, length, blockBytes int) bool {
-	if len(b.slots) == 0 {
+	if b.n == 0 {
 		return true
 	}
-	return int(b.size)+length <= blockBytes && len(b.slots) < slotsMax && seq-b.first <= 1<<32-1
+	return int(b.size)+length <= blockBytes && b.n < slotsMax && seq-b.first <= 1<<32-1
 }
 
 // push appends a slot. The sequence is above last, and takes agreed.
 func (b *block) push(seq uint64, sl slot, length uint32, flags uint8, at int64) {
-	if len(b.slots) == 0 {
+	if b.n == 0 {
 		b.first, b.rel = seq, nil
 	} else if gap := seq - b.last - 1; gap > 0 && b.rel == nil {
 		b.bridge(gap)
@@ -114,27 +116,27 @@ func (b *block) push(seq uint64, sl slot, length uint32, flags uint8, at int64) 
 
 // bridge prepares a dense block for a gap: a few dead slots, or a column of sequences.
 func (b *block) bridge(gap uint64) {
-	if gap > uint64(max(8+len(b.slots)/8-b.fills, 0)) {
+	if gap > uint64(max(8+b.n/8-b.fills, 0)) {
 		b.makeSparse()
 		return
 	}
 	for range gap {
 		b.pushSlot(slot{}, 0, 0, b.lastTime)
-		b.bury(len(b.slots) - 1)
+		b.bury(b.n - 1)
 	}
 	b.fills += int(gap)
 	b.last += gap
 }
 
 func (b *block) makeSparse() {
-	b.rel = make([]uint32, len(b.slots), cap(b.slots))
+	b.rel = make([]uint32, b.n, cap(b.slots))
 	for i := range b.rel {
 		b.rel[i] = uint32(i)
 	}
 }
 
 func (b *block) pushSlot(sl slot, length uint32, flags uint8, at int64) {
-	i := len(b.slots)
+	i := b.n
 	if i%groupLen == 0 {
 		b.groups = append(b.groups, group{time: at, off: b.size, at: uint32(len(b.codes))})
 		b.lastTime = at
@@ -143,6 +145,7 @@ func (b *block) pushSlot(sl slot, length uint32, flags uint8, at int64) {
 	b.codes = binary.AppendUvarint(b.codes, uint64(at-b.lastTime))
 	b.lastTime = at
 	b.slots = append(b.slots, sl)
+	b.n++
 	if b.dead != nil && i/64 >= len(b.dead) {
 		b.dead = append(b.dead, 0)
 	}
@@ -151,8 +154,11 @@ func (b *block) pushSlot(sl slot, length uint32, flags uint8, at int64) {
 
 // bury marks a slot dead.
 func (b *block) bury(i int) {
+	if b.ends != nil {
+		b.unfold()
+	}
 	if b.dead == nil {
-		b.dead = make([]uint64, (len(b.slots)+63)/64, (cap(b.slots)+63)/64)
+		b.dead = make([]uint64, (b.n+63)/64, (cap(b.slots)+63)/64)
 	}
 	b.dead[i/64] |= 1 << (i % 64)
 }
@@ -205,7 +211,7 @@ func (b *block) at(seq uint64) int {
 	case seq <= b.first:
 		return 0
 	case seq > b.last:
-		return len(b.slots)
+		return b.n
 	case b.rel == nil:
 		return int(seq - b.first)
 	}
@@ -226,23 +232,23 @@ func (b *block) find(seq uint64) (int, bool) {
 // nextLive is the first living slot at or above i; len(slots) if none.
 func (b *block) nextLive(i int) int {
 	i = max(i, b.head)
-	if b.dead == nil || i >= len(b.slots) {
-		return min(i, len(b.slots))
+	if b.dead == nil || i >= b.n {
+		return min(i, b.n)
 	}
 	w := i / 64
 	word := ^b.dead[w] &^ (1<<(i%64) - 1)
 	for word == 0 {
 		if w++; w == len(b.dead) {
-			return len(b.slots)
+			return b.n
 		}
 		word = ^b.dead[w]
 	}
-	return min(w*64+bits.TrailingZeros64(word), len(b.slots))
+	return min(w*64+bits.TrailingZeros64(word), b.n)
 }
 
 // prevLive is the last living slot at or below i; -1 if none.
 func (b *block) prevLive(i int) int {
-	i = min(i, len(b.slots)-1)
+	i = min(i, b.n-1)
 	if i < b.head {
 		return -1
 	}
@@ -265,17 +271,17 @@ func (b *block) liveFrom(i int) int {
 	switch {
 	case i <= b.head:
 		return b.live
-	case i >= len(b.slots):
+	case i >= b.n:
 		return 0
 	case b.dead == nil:
-		return len(b.slots) - i
+		return b.n - i
 	}
 	n, w := 0, i/64
 	n += bits.OnesCount64(b.dead[w] >> (i % 64))
 	for _, word := range b.dead[w+1:] {
 		n += bits.OnesCount64(word)
 	}
-	return len(b.slots) - i - n
+	return b.n - i - n
 }
 
 // kill marks a living slot dead.
@@ -291,14 +297,14 @@ func (b *block) kill(i int, length uint32) {
 // firstTimeSlot is the first slot stored at or after t; len(slots) if none.
 func (b *block) firstTimeSlot(t int64) int {
 	if t > b.lastTime {
-		return len(b.slots)
+		return b.n
 	}
 	g := sort.Search(len(b.groups), func(g int) bool { return b.groups[g].time >= t })
 	if g == 0 {
 		return 0
 	}
 	i := (g - 1) * groupLen
-	for ; i < min(g*groupLen, len(b.slots)); i++ {
+	for ; i < min(g*groupLen, b.n); i++ {
 		if b.entry(i).time >= t {
 			break
 		}
@@ -310,7 +316,7 @@ func (b *block) firstTimeSlot(t int64) int {
 func (b *block) truncate(n int) {
 	e := entry{off: b.size}
 	at := uint32(len(b.codes))
-	if n < len(b.slots) {
+	if n < b.n {
 		e = b.entry(n)
 		at = b.cur.at
 	}
@@ -320,13 +326,13 @@ func (b *block) truncate(n int) {
 	} else {
 		b.last = b.first - 1
 	}
-	for i := b.nextLive(n); i < len(b.slots); i = b.nextLive(i + 1) {
+	for i := b.nextLive(n); i < b.n; i = b.nextLive(i + 1) {
 		b.live--
 		b.liveSize -= b.entry(i).length
 	}
 	b.cur = cursor{}
 	b.size = e.off
-	b.slots = b.slots[:n]
+	b.slots, b.n = b.slots[:n], n
 	b.codes = b.codes[:at]
 	b.groups = b.groups[:(n+groupLen-1)/groupLen]
 	if b.rel != nil {

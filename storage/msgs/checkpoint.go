@@ -69,13 +69,14 @@ func (l *lostSet) report() ([]uint64, uint64) {
 	return slices.Clone(l.seqs), l.bytes
 }
 
-// add notes a message, once.
-func (l *lostSet) add(seq uint64, size int) {
+// add notes a message, once; it is false for one that was known.
+func (l *lostSet) add(seq uint64, size int) bool {
 	at, found := slices.BinarySearch(l.seqs, seq)
 	if !found {
 		l.seqs = slices.Insert(l.seqs, at, seq)
 		l.bytes += uint64(size)
 	}
+	return !found
 }
 
 // forget takes a message out that was found after all, or that nobody wants any more.

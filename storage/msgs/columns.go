@@ -21,7 +21,7 @@ func (b *block) appendColumns(p []byte) []byte {
 	p = le.AppendUint64(p, b.first)
 	p = le.AppendUint64(p, b.last)
 	p = le.AppendUint64(p, uint64(b.lastTime))
-	p = le.AppendUint32(p, uint32(len(b.slots)))
+	p = le.AppendUint32(p, uint32(b.n))
 	p = le.AppendUint32(p, b.size)
 	p = le.AppendUint32(p, uint32(min(len(b.rel), 1)))
 	p = le.AppendUint32(p, uint32(len(b.groups)))
@@ -35,8 +35,8 @@ func (b *block) appendColumns(p []byte) []byte {
 	for _, r := range b.rel {
 		p = le.AppendUint32(p, r)
 	}
-	for i := range b.slots {
-		p = append(p, b.slots[i][:4]...)
+	for i := range b.n {
+		p = le.AppendUint32(p, b.id(i))
 	}
 	for _, g := range b.groups {
 		p = le.AppendUint64(p, uint64(g.time))
@@ -77,7 +77,7 @@ func decodeColumns(p []byte, framed bool, body int64) (*block, []slotTTL, error)
 	if sparse == 1 {
 		p = b.decodeRel(p, slots)
 	}
-	b.slots = make([]slot, slots)
+	b.slots, b.n = make([]slot, slots), slots
 	for i := range b.slots {
 		copy(b.slots[i][:4], p[4*i:])
 		id := b.slots[i].id()
@@ -140,7 +140,7 @@ func (b *block) decodeFrames(p []byte, frames int, body int64) error {
 // consistent guards against columns that would lead outside of themselves although their checksum is
 // right.
 func (b *block) consistent() error {
-	n := len(b.slots)
+	n := b.n
 	switch {
 	case b.rel == nil && b.last-b.first != uint64(n-1),
 		b.rel != nil && (b.rel[0] != 0 || b.last-b.first != uint64(b.rel[n-1])):
@@ -183,7 +183,7 @@ func wholeCodes(p []byte, n int) bool {
 // cutFrames divides the body of a plain block that is on disk into frames to be read by.
 func (b *block) cutFrames() {
 	b.frames = nil
-	for i := 0; i < len(b.slots); {
+	for i := 0; i < b.n; {
 		g := i / groupLen
 		end := b.size
 		if g+1 < len(b.groups) {

@@ -120,14 +120,14 @@ func (c *compaction) loaded(p []byte, bad []int) {
 
 func (c *compaction) copyFrame(b *block, f *frame, p []byte) {
 	c.frame++
-	for i := b.nextLive(b.slotAt(f.off)); i < len(b.slots); i = b.nextLive(i + 1) {
+	for i := b.nextLive(b.slotAt(f.off)); i < b.n; i = b.nextLive(i + 1) {
 		e := b.entry(i)
 		if e.off >= f.off+f.size {
 			return
 		}
 		r := p[e.off-f.off:][:e.length]
 		copy(c.out.room(len(r)), r)
-		c.out.push(b.seq(i), b.slots[i], e.length, e.flags, e.time)
+		c.out.push(b.seq(i), b.peek(i), e.length, e.flags, e.time)
 		c.out.noteTTL(e, r)
 	}
 }
@@ -146,13 +146,13 @@ func (c *compaction) install() {
 			first = at
 		}
 	}
-	for i := out.nextLive(0); i < len(out.slots); i = out.nextLive(i + 1) {
+	for i := out.nextLive(0); i < out.n; i = out.nextLive(i + 1) {
 		b, j, ok := s.locate(out.seq(i))
 		if !ok {
 			out.kill(i, out.entry(i).length)
 			continue
 		}
-		out.slots[i] = b.slots[j]
+		out.slots[i] = b.peek(j)
 	}
 	s.squeezeFresh(out)
 	budget := c.budget - int64(out.size)

@@ -70,6 +70,10 @@ func (s *store) countUp(c *filterCache, from, to uint64, newest bool) uint64 {
 			continue
 		}
 		end := b.at(to + 1)
+		if b.ends != nil {
+			n += s.countFolded(b, c, b.at(from), end, newest)
+			continue
+		}
 		for i := b.nextLive(b.at(from)); i < end; i = b.nextLive(i + 1) {
 			sl := &b.slots[i]
 			if (!newest || sl.next() == noLink) && (c == nil || s.matches(c, sl.id())) {
@@ -78,6 +82,19 @@ func (s *store) countUp(c *filterCache, from, to uint64, newest bool) uint64 {
 		}
 	}
 	return n
+}
+
+// countFolded is countUp in a part of a folded block, where all messages live.
+func (s *store) countFolded(b *block, c *filterCache, from, end int, newest bool) uint64 {
+	switch {
+	case from >= end || c != nil && !s.matches(c, b.idMin):
+		return 0
+	case !newest:
+		return uint64(end - from)
+	case end == b.n && b.ends[1].next() == noLink:
+		return 1
+	}
+	return 0
 }
 
 // countWide counts subject by subject, or message by message on the shorter side of from.
@@ -193,10 +210,10 @@ func (s *store) countChain(id uint32, from uint64) uint64 {
 	inf := s.info.of(id)
 	low, high := inf.getFirst(), inf.getLast()
 	for n := uint64(1); ; n++ {
-		if low = s.next(low, s.slotOf(low)); low >= from {
+		if low = s.next(low); low >= from {
 			return uint64(inf.count) - n
 		}
-		if high = s.prev(high, s.slotOf(high)); high < from {
+		if high = s.prev(high); high < from {
 			return n
 		}
 	}

@@ -109,7 +109,7 @@ func (b *block) fresh() int {
 // squeezeFresh takes what is dead out of what no file has of the tail.
 func (s *store) squeezeFresh(b *block) {
 	from := b.fresh()
-	if b.dead == nil || b.liveFrom(from) == len(b.slots)-from {
+	if b.dead == nil || b.liveFrom(from) == b.n-from {
 		return
 	}
 	var size uint32
@@ -123,9 +123,9 @@ func (s *store) squeezeFresh(b *block) {
 		record []byte
 	}
 	var list []kept
-	for i := b.nextLive(from); i < len(b.slots); i = b.nextLive(i + 1) {
+	for i := b.nextLive(from); i < b.n; i = b.nextLive(i + 1) {
 		e := b.entry(i)
-		list = append(list, kept{b.seq(i), b.slots[i], e, b.record(e)})
+		list = append(list, kept{b.seq(i), b.peek(i), e, b.record(e)})
 	}
 	b.truncate(from)
 	b.frames = slices.DeleteFunc(b.frames, func(f *frame) bool { return f.off >= size })
@@ -142,14 +142,14 @@ func (b *block) noteTTL(e entry, p []byte) {
 		return
 	}
 	if r, err := parseRecord(p); err == nil {
-		b.ttls = append(b.ttls, slotTTL{uint32(len(b.slots) - 1), r.deadline})
+		b.ttls = append(b.ttls, slotTTL{uint32(b.n - 1), r.deadline})
 	}
 }
 
 // flush hands what no file has of a block to its file.
 func (d *disk) flush(b *block) {
 	from := b.fresh()
-	if from == len(b.slots) {
+	if from == b.n {
 		return
 	}
 	if b.disk == nil {
@@ -164,7 +164,7 @@ func (d *disk) flush(b *block) {
 		f.closed = true
 		d.flushFrame(b, f)
 	}
-	k.slots, k.size = len(b.slots), b.size
+	k.slots, k.size = b.n, b.size
 }
 
 // frameIndex is the first frame at or above off.

@@ -3,74 +3,32 @@ package msgs
 import (
 	"math"
 	"slices"
+
+	"github.com/lockstepmq/lockstep/server/heap"
 )
 
 // expiry knows which messages end by themselves. Those with a deadline of their own are in a heap;
 // age needs to look at the oldest only, since times never fall.
 type expiry struct {
-	heap  []deadline
-	stale int // in the heap: messages that are gone
+	heap  heap.Heap[int64, uint64] // times, sequences
+	stale int                      // in the heap: messages that are gone
 	// from: below it live only messages that age does not apply to.
 	from   uint64
 	due    []uint64 // reused
 	popped []deadline
 }
 
-type deadline struct {
-	at  int64
-	seq uint64
-}
-
-func (d deadline) before(e deadline) bool { return d.at < e.at || d.at == e.at && d.seq < e.seq }
+// deadline is when a message ends.
+type deadline = heap.Item[int64, uint64]
 
 // addTTL notes when the message in the last slot of b ends.
 func (s *store) addTTL(b *block, seq uint64, ttl TTL) {
 	if ttl.Deadline == 0 {
 		return
 	}
-	s.expiry.push(deadline{ttl.Deadline, seq})
+	s.expiry.heap.Push(ttl.Deadline, seq)
 	if s.disk != nil {
-		b.ttls = append(b.ttls, slotTTL{uint32(len(b.slots) - 1), ttl.Deadline})
-	}
-}
-
-func (x *expiry) push(d deadline) {
-	x.heap = append(x.heap, d)
-	i := len(x.heap) - 1
-	for i > 0 {
-		up := (i - 1) / 2
-		if !x.heap[i].before(x.heap[up]) {
-			break
-		}
-		x.heap[i], x.heap[up] = x.heap[up], x.heap[i]
-		i = up
-	}
-}
-
-func (x *expiry) pop() deadline {
-	top := x.heap[0]
-	last := len(x.heap) - 1
-	x.heap[0] = x.heap[last]
-	x.heap = x.heap[:last]
-	x.sink(0)
-	return top
-}
-
-func (x *expiry) sink(i int) {
-	h := x.heap
-	for {
-		low := 2*i + 1
-		if low >= len(h) {
-			return
-		}
-		if low+1 < len(h) && h[low+1].before(h[low]) {
-			low++
-		}
-		if !h[low].before(h[i]) {
-			return
-		}
-		h[i], h[low] = h[low], h[i]
-		i = low
+		b.ttls = append(b.ttls, slotTTL{uint32(b.n - 1), ttl.Deadline})
 	}
 }
 
@@ -82,25 +40,23 @@ func (s *store) tidy() {
 	}
 	kept := x.heap[:0]
 	for _, d := range x.heap {
-		if s.Has(d.seq) {
+		if s.Has(d.Of) {
 			kept = append(kept, d)
 		}
 	}
 	x.heap = clipped(kept)
 	x.stale = 0
-	for i := len(x.heap)/2 - 1; i >= 0; i-- {
-		x.sink(i)
-	}
+	x.heap.Order()
 }
 
 // top is the earliest deadline of a message that lives.
 func (s *store) top() (deadline, bool) {
 	x := &s.expiry
 	for len(x.heap) > 0 {
-		if s.Has(x.heap[0].seq) {
+		if s.Has(x.heap[0].Of) {
 			return x.heap[0], true
 		}
-		x.pop()
+		x.heap.Pop()
 		x.stale--
 	}
 	return deadline{}, false
@@ -110,7 +66,7 @@ func (s *store) top() (deadline, bool) {
 func (s *store) oldest(from uint64) (seq uint64, at int64, ok bool) {
 	for n := s.blockAt(max(from, s.first)); n < len(s.blocks); n++ {
 		b := s.blocks[n]
-		for i := b.nextLive(b.at(from)); i < len(b.slots); i = b.nextLive(i + 1) {
+		for i := b.nextLive(b.at(from)); i < b.n; i = b.nextLive(i + 1) {
 			if e := b.entry(i); e.flags&flagNever == 0 {
 				return b.seq(i), e.time, true
 			}
@@ -123,7 +79,7 @@ func (s *store) oldest(from uint64) (seq uint64, at int64, ok bool) {
 func (s *store) NextExpiry() int64 {
 	next := int64(math.MaxInt64)
 	if d, ok := s.top(); ok {
-		next = d.at
+		next = d.Key
 	}
 	if s.limits.Age > 0 && s.messages > 0 {
 		seq, at, ok := s.oldest(s.expiry.from)
@@ -160,7 +116,7 @@ func (s *store) Expire(now int64, max int) (more bool) {
 	due := x.due[:0]
 	popped := s.popDue(now, max)
 	for _, d := range popped {
-		due = append(due, d.seq)
+		due = append(due, d.Of)
 	}
 	due = s.dueByAge(due, now, max)
 	slices.Sort(due)
@@ -171,10 +127,10 @@ func (s *store) Expire(now int64, max int) (more bool) {
 		s.removeSeq(seq, ByAge)
 	}
 	for _, d := range popped {
-		if len(due) > 0 && d.seq <= due[len(due)-1] {
+		if len(due) > 0 && d.Of <= due[len(due)-1] {
 			x.stale-- // it was removed after it had left the heap
 		} else {
-			x.push(d)
+			x.heap.Push(d.Key, d.Of)
 		}
 	}
 	s.tidy()
@@ -188,10 +144,10 @@ func (s *store) popDue(now int64, limit int) []deadline {
 	x.popped = x.popped[:0]
 	for len(x.popped) < limit {
 		d, ok := s.top()
-		if !ok || d.at > now {
+		if !ok || d.Key > now {
 			break
 		}
-		x.popped = append(x.popped, x.pop())
+		x.popped = append(x.popped, x.heap.Pop())
 	}
 	return x.popped
 }

@@ -16,7 +16,7 @@ func TestFaults(t *testing.T) {
 	for _, v := range fileVariants {
 		t.Run(v.name, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				f := newFileRig(t, rapid.Uint64Range(0, 3).Draw(t, "tuning"), v.o)
+				f := newFileRig(t, rapid.Uint64Range(0, 7).Draw(t, "tuning"), v.o)
 				faults := storage.DiskFaults{SyncTime: time.Millisecond, WriteTime: time.Millisecond, ReadTime: time.Millisecond, NameTime: time.Millisecond}
 				failed := false
 				actions := f.rig.actions()

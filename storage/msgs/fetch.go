@@ -89,7 +89,7 @@ func (k *diskBlock) openContent(f *frame, p []byte) []byte {
 
 // damaged are the slots of living messages in a frame that are not intact in its content p.
 func (b *block) damaged(f *frame, p []byte) (bad []int) {
-	for i := b.nextLive(b.slotAt(f.off)); i < len(b.slots); i = b.nextLive(i + 1) {
+	for i := b.nextLive(b.slotAt(f.off)); i < b.n; i = b.nextLive(i + 1) {
 		e := b.entry(i)
 		if e.off >= f.off+f.size {
 			break
@@ -114,7 +114,7 @@ func (b *block) intact(i int, e entry, f *frame, p []byte) bool {
 func (b *block) slotAt(off uint32) int {
 	g := sort.Search(len(b.groups), func(g int) bool { return b.groups[g].off >= off })
 	i := max(g-1, 0) * groupLen
-	for i < len(b.slots) && b.entry(i).off < off {
+	for i < b.n && b.entry(i).off < off {
 		i++
 	}
 	return i
@@ -140,15 +140,23 @@ func (l *load) note(p []byte, bad []int) {
 	if len(bad) > 0 && l.d.failed != nil {
 		return // what a failed write took is in the log
 	}
+	first, fresh := uint64(0), 0
 	for _, i := range bad {
-		lost.add(l.b.seq(i), l.d.st.sizeAt(l.b.entry(i)))
+		if seq := l.b.seq(i); lost.add(seq, l.d.st.sizeAt(l.b.entry(i))) {
+			if fresh++; fresh == 1 {
+				first = seq
+			}
+		}
 	}
 	if len(bad) > 0 {
 		l.b.disk.broken = true
+		if tell := l.d.o.OnLost; tell != nil && fresh > 0 {
+			tell(first, fresh)
+		}
 		return
 	}
 	if len(lost.seqs) > 0 { // a disk may come to its senses
-		for i := l.b.nextLive(l.b.slotAt(l.f.off)); i < len(l.b.slots); i = l.b.nextLive(i + 1) {
+		for i := l.b.nextLive(l.b.slotAt(l.f.off)); i < l.b.n; i = l.b.nextLive(i + 1) {
 			e := l.b.entry(i)
 			if e.off >= l.f.off+l.f.size {
 				break

@@ -181,7 +181,7 @@ func aSealer(salt io.Reader) *seal.Sealer {
 // fileAgainstModel is the property that a store in files answers as the model does, whatever happens to its process.
 func fileAgainstModel(o func(f *fileRig) Options) func(t *rapid.T) {
 	return func(t *rapid.T) {
-		f := newFileRig(t, rapid.Uint64Range(0, 3).Draw(t, "tuning"), o)
+		f := newFileRig(t, rapid.Uint64Range(0, 7).Draw(t, "tuning"), o)
 		t.Repeat(f.fileActions())
 		f.checkAll(t)
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lockstepmq/lockstep/server/heap"
 	"github.com/lockstepmq/lockstep/server/subject"
 	"github.com/lockstepmq/lockstep/storage/subjects"
 )
@@ -32,7 +33,7 @@ type filterCache struct {
 	ids   []uint32 // narrow: ascending; some may have no message
 	sieve []uint64 // narrow, when there are many: a bit for each id, and for others by chance
 	far   bool     // narrow: the last search found nothing near
-	heap  []bound  // narrow: where the next message of each subject is at the earliest
+	heap  bounds   // narrow: where the next message of each subject is at the earliest
 	since uint64   // the heap knows nothing of what is below
 	memo  memo
 	many  int // wide: the number that matched when it was counted
@@ -44,11 +45,8 @@ type filterCache struct {
 	count countCache
 }
 
-// bound says that no message of a subject stands below seq.
-type bound struct {
-	seq uint64
-	id  uint32
-}
+// bounds are sequences below which no message of a subject, an id, stands.
+type bounds = heap.Heap[uint64, uint32]
 
 // countCache is the last answer of Count.
 type countCache struct {
@@ -239,7 +237,7 @@ func (s *store) catchUp(c *filterCache) {
 				c.mark(id)
 			}
 			if len(c.heap) > 0 {
-				c.push(bound{0, id})
+				c.heap.Push(0, id)
 			}
 		case !match && in:
 			c.ids = slices.Delete(c.ids, at, at+1)

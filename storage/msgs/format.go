@@ -56,7 +56,6 @@ var (
 	errShort    = errors.New("the file ends early")
 	errSum      = errors.New("checksum mismatch")
 	errContent  = errors.New("what it holds contradicts itself")
-	errSealed   = errors.New("it is encrypted, and no key is given")
 	errUnsealed = errors.New("it is not encrypted, as it should be")
 )
 
@@ -206,7 +205,7 @@ func (c *codec) openFrame(p []byte) (h frameHead, plain []byte, length int, err 
 	}
 	switch {
 	case h.flags&frameSealed != 0 && c.sealer == nil:
-		return h, nil, length, errSealed
+		return h, nil, length, ErrNoKey
 	case h.flags&frameSealed == 0 && c.sealer != nil:
 		return h, nil, length, errUnsealed
 	case h.flags&frameSealed != 0:

@@ -161,7 +161,7 @@ func (d *disk) settled(f *frame) {
 	if f.own != nil {
 		p := clipped(f.own)
 		f.own = nil
-		d.cache.put(f, p)
+		d.cache.putWritten(f, p)
 	}
 }
 

@@ -374,7 +374,7 @@ func (b *block) manifest() manifestBlock {
 		k.missing, k.missingOf = b.appendMissing(nil, k.slots), missingKey{k.slots, int(m.live)}
 	}
 	m.missing = k.missing
-	for i := b.nextLive(k.slots); i < len(b.slots); i = b.nextLive(i + 1) {
+	for i := b.nextLive(k.slots); i < b.n; i = b.nextLive(i + 1) {
 		m.liveSize -= uint64(b.entry(i).length)
 	}
 	return m
@@ -384,7 +384,7 @@ func (b *block) manifest() manifestBlock {
 func (d *disk) manifestTail(m *manifest) {
 	b := d.st.tail()
 	var p []byte
-	for i := b.nextLive(b.fresh()); i < len(b.slots); i = b.nextLive(i + 1) {
+	for i := b.nextLive(b.fresh()); i < b.n; i = b.nextLive(i + 1) {
 		p = append(p, b.record(b.entry(i))...)
 		m.tailCount++
 	}

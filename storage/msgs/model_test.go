@@ -178,6 +178,17 @@ func (m *model) enforce() {
 	}
 }
 
+// lower puts limits in force: what a subject has too many of goes first, then the oldest of all.
+func (m *model) lower(l Limits) {
+	m.limits = l
+	for _, x := range slices.Clone(m.list) {
+		if l.PerSubject > 0 && int64(len(m.of(x.Subject))) > l.PerSubject {
+			m.remove(x.Seq, ByLimit, true)
+		}
+	}
+	m.enforce()
+}
+
 func (m *model) skip(seq uint64, at int64) {
 	if seq > m.last {
 		m.last, m.lastTime = seq, max(m.lastTime, at)

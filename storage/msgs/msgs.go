@@ -30,6 +30,9 @@ var (
 	ErrClosed = errors.New("store is closed")
 )
 
+// ErrNoKey: what is stored is encrypted, and no key is given.
+var ErrNoKey = errors.New("it is encrypted, and no key is given")
+
 // RecordMax is the longest record a store takes, in bytes.
 const RecordMax = 32 << 20
 
@@ -113,7 +116,7 @@ type Filter struct {
 
 // Store is the messages of a stream.
 //
-// Removals that an Append, SetLimits, Expire, Purge or Rollup brings about are told to the
+// Removals that an Append, SetLimits, Expire or Purge, or a step of one, brings about are told to the
 // function given to OnRemove, in order of sequence, while the call lasts; it must not call the
 // store's changing methods.
 type Store interface {
@@ -121,9 +124,15 @@ type Store interface {
 	// Subject is O(1) for a literal subject.
 	Subject(subject []byte) SubjectState
 	// SetLimits changes the limits and enforces them at once; with DiscardNew only PerSubject removes anything.
-	// Age is Expire's.
+	// Age is Expire's. What is over PerSubject goes first, then the oldest.
 	SetLimits(l Limits)
+	// LimitStep does a part of SetLimits, for which it looks at most at most messages (0: no bound), and tells whether
+	// more is to be done. Nothing may change the store meanwhile, and it is in no state to be checkpointed.
+	LimitStep(w *Limiting, most int) (more bool)
 	OnRemove(fn func(seq uint64, subject string, size int, why Why, lastOfSubject bool))
+	// OnClear has a purge of everything told by one call, in which msgs messages from first to last are gone, instead
+	// of by one for each. It makes such a purge cost as much as the store has blocks.
+	OnClear(fn func(first, last, msgs uint64))
 
 	// Admit tells whether a message of this size is to be refused; replaces tells that
 	// the message is a rollup of its subject, which beats the per-subject limit.
@@ -144,6 +153,9 @@ type Store interface {
 	// Purge removes what matches f and is below before (0: no bound), but for the newest keep
 	// of what would match. It tells how many were removed. An unfiltered purge raises First.
 	Purge(f *Filter, before uint64, keep uint64) uint64
+	// PurgeStep does a part of Purge, for which it looks at most at most messages that match (0: no bound), and tells
+	// whether more is to be done. As with LimitStep, nothing may come in between.
+	PurgeStep(p *Purging, most int) (more bool)
 	// Expire removes what is over its age or TTL at now, at most max messages of it (0: no bound), and tells
 	// whether more is due. Callers that must not see a message as existing call it before.
 	Expire(now int64, max int) (more bool)

@@ -93,7 +93,7 @@ func (p *opening) start(manifest []byte) {
 		if err == nil && m.sealed != (d.o.Sealer != nil) {
 			err = errUnsealed
 			if m.sealed {
-				err = errSealed
+				err = ErrNoKey
 			}
 		}
 		if err != nil {
@@ -336,8 +336,8 @@ func (r *blockRead) columns() (*block, []slotTTL, error) {
 
 // known tells whether the file of subjects has every subject of a block's living messages.
 func (p *opening) known(b *block) error {
-	for i := b.nextLive(0); i < len(b.slots); i = b.nextLive(i + 1) {
-		if id := b.slots[i].id(); int(id) >= len(p.entries) || p.entries[id].order == 0 {
+	for i := b.nextLive(0); i < b.n; i = b.nextLive(i + 1) {
+		if id := b.id(i); int(id) >= len(p.entries) || p.entries[id].order == 0 {
 			return fmt.Errorf("%w: there is no subject %d", errContent, id)
 		}
 	}

@@ -180,7 +180,7 @@ func (p *opening) link(b *block, ttls []slotTTL, r *blockRead) {
 		return
 	}
 	b.disk = r.disk
-	b.disk.slots, b.disk.size = len(b.slots), b.size
+	b.disk.slots, b.disk.size = b.n, b.size
 	b.sealed = b.disk.index > 0
 	b.disk.file.sealed = b.sealed
 	if !b.disk.framed {
@@ -188,12 +188,12 @@ func (p *opening) link(b *block, ttls []slotTTL, r *blockRead) {
 	}
 	n := uint32(len(s.blocks))
 	s.blocks = append(s.blocks, b)
-	for i := b.nextLive(0); i < len(b.slots); i = b.nextLive(i + 1) {
+	for i := b.nextLive(0); i < b.n; i = b.nextLive(i + 1) {
 		p.linkSlot(b, n, uint32(i))
 	}
 	for _, t := range ttls {
 		if !b.isDead(int(t.slot)) {
-			s.expiry.push(deadline{t.deadline, b.seq(int(t.slot))})
+			s.expiry.heap.Push(t.deadline, b.seq(int(t.slot)))
 		}
 	}
 	if !b.sealed {
@@ -254,6 +254,11 @@ func (p *opening) finish() {
 		p.count()
 		p.resumeErasing()
 	}
+	for _, b := range s.blocks {
+		if b.sealed {
+			b.fold()
+		}
+	}
 	p.where, p.entries, p.sizes = nil, nil, nil
 	s.first = s.last + 1
 	if s.messages > 0 {
@@ -285,7 +290,7 @@ func (p *opening) count() {
 		return
 	}
 	for _, b := range s.blocks {
-		for i := b.nextLive(0); i < len(b.slots); i = b.nextLive(i + 1) {
+		for i := b.nextLive(0); i < b.n; i = b.nextLive(i + 1) {
 			s.bytes += uint64(s.sizeAt(b.entry(i)))
 		}
 	}
@@ -320,7 +325,7 @@ func (p *opening) takeTail() {
 		}
 		plain, off = plain[r.length:], off+uint32(r.length)
 		id, ok := p.insert(r.subject)
-		if !ok || r.seq <= s.tail().last && len(s.tail().slots) > 0 || r.seq > p.m.last {
+		if !ok || r.seq <= s.tail().last && s.tail().n > 0 || r.seq > p.m.last {
 			err = errContent
 			break
 		}

@@ -38,6 +38,9 @@ type Options struct {
 	Cache *Cache
 	// Files bounds the open files of all stores that share it; nil is 64 for this store.
 	Files *Files
+	// OnLost is told of damage that a read found: messages, how many more than were known, of which seq is the
+	// first. It is called on the strand; nil tells nobody.
+	OnLost func(seq uint64, messages int)
 }
 
 // blockBytes is the length at which a block ends.

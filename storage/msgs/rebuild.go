@@ -96,7 +96,7 @@ func (r *rebuild) records(p []byte, where int64, seed, off uint32) {
 				continue
 			}
 		}
-		if err == nil && (rec.seq < r.m.first || rec.seq > r.m.last || len(r.b.slots) > 0 && rec.seq <= r.b.last || !r.add(&rec)) {
+		if err == nil && (rec.seq < r.m.first || rec.seq > r.m.last || r.b.n > 0 && rec.seq <= r.b.last || !r.add(&rec)) {
 			err = errContent
 		}
 		if err == nil {
@@ -117,7 +117,7 @@ func (r *rebuild) records(p []byte, where int64, seed, off uint32) {
 func (r *rebuild) erased(off int64) int {
 	for _, x := range r.erasing {
 		if x.number == r.m.number && int64(x.off) == off && x.seq >= r.m.first && x.seq <= r.m.last &&
-			r.isMissing(x.seq-r.m.first) && r.fill(x.seq) && (len(r.b.slots) == 0 || x.seq > r.b.last) {
+			r.isMissing(x.seq-r.m.first) && r.fill(x.seq) && (r.b.n == 0 || x.seq > r.b.last) {
 			r.b.pushDead(x.seq, uint32(x.length))
 			return int(x.length)
 		}
@@ -157,7 +157,7 @@ func (r *rebuild) add(rec *record) bool {
 	at := max(rec.time, r.b.lastTime)
 	r.b.push(rec.seq, newSlot(id, noLink, noLink), uint32(rec.length), rec.flags, at)
 	if rec.flags&flagDeadline != 0 {
-		r.ttls = append(r.ttls, slotTTL{uint32(len(r.b.slots) - 1), rec.deadline})
+		r.ttls = append(r.ttls, slotTTL{uint32(r.b.n - 1), rec.deadline})
 	}
 	return true
 }
@@ -173,7 +173,7 @@ func (r *rebuild) isMissing(rel uint64) bool {
 // pushDead appends a slot that takes room and has no message.
 func (b *block) pushDead(seq uint64, length uint32) {
 	b.push(seq, slot{}, length, 0, b.lastTime)
-	i := len(b.slots) - 1
+	i := b.n - 1
 	b.bury(i)
 	b.live--
 	b.liveSize -= length

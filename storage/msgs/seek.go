@@ -1,6 +1,10 @@
 package msgs
 
-import "math"
+import (
+	"math"
+
+	"github.com/lockstepmq/lockstep/server/heap"
+)
 
 // Next is the first sequence at or above from that matches.
 func (s *store) Next(f *Filter, from uint64) (seq uint64, ok bool) {
@@ -69,7 +73,13 @@ func (s *store) scanUp(c *filterCache, from uint64, budget int) (seq uint64, fou
 			continue
 		}
 		begin := b.nextLive(b.at(from))
-		for i := begin; i < len(b.slots); i = b.nextLive(i + 1) {
+		if b.ends != nil {
+			if begin < b.n && s.matches(c, b.idMin) {
+				return b.seq(begin), true
+			}
+			continue
+		}
+		for i := begin; i < b.n; i = b.nextLive(i + 1) {
 			if s.matches(c, b.slots[i].id()) {
 				return b.seq(i), true
 			}
@@ -77,7 +87,7 @@ func (s *store) scanUp(c *filterCache, from uint64, budget int) (seq uint64, fou
 				return b.seq(i) + 1, false
 			}
 		}
-		if budget -= len(b.slots) - begin; budget < 0 {
+		if budget -= b.n - begin; budget < 0 {
 			return b.last + 1, false
 		}
 	}
@@ -87,26 +97,25 @@ func (s *store) scanUp(c *filterCache, from uint64, budget int) (seq uint64, fou
 // seekHeap asks subject by subject. The heap holds bounds: the lowest is made exact until the lowest is
 // exact.
 func (s *store) seekHeap(c *filterCache, from uint64) uint64 {
-	if len(c.heap) < len(c.ids) || len(c.heap) > 2*len(c.ids)+16 || from < c.since || c.literal != nil && c.heap[0].id != c.ids[0] {
+	if len(c.heap) < len(c.ids) || len(c.heap) > 2*len(c.ids)+16 || from < c.since || c.literal != nil && c.heap[0].Of != c.ids[0] {
 		c.heap = c.heap[:0]
 		for _, id := range c.ids {
-			c.heap = append(c.heap, bound{0, id})
+			c.heap = append(c.heap, heap.Item[uint64, uint32]{Of: id})
 		}
 	}
 	c.since = from
 	for len(c.heap) > 0 {
 		top := c.heap[0]
 		switch {
-		case top.seq > s.last:
+		case top.Key > s.last:
 			return s.last + 1
-		case !c.has(top.id):
-			c.pop()
+		case !c.has(top.Of):
+			c.heap.Pop()
 			continue
-		case top.seq >= from && s.isOf(top.seq, top.id):
-			return top.seq
+		case top.Key >= from && s.isOf(top.Key, top.Of):
+			return top.Key
 		}
-		c.heap[0].seq = s.follow(top, from)
-		c.sink(0)
+		c.heap.Raise(s.follow(top.Of, top.Key, from))
 	}
 	return s.last + 1
 }
@@ -114,19 +123,19 @@ func (s *store) seekHeap(c *filterCache, from uint64) uint64 {
 // isOf tells whether a message lives and is of this subject.
 func (s *store) isOf(seq uint64, id uint32) bool {
 	b, i, ok := s.locate(seq)
-	return ok && b.slots[i].id() == id
+	return ok && b.id(i) == id
 }
 
 // followMax is the number of links tried before a search.
 const followMax = 16
 
-// follow is the first message of a subject at or above from, which is likely to be near a message that was
-// found before; last+1 if none.
-func (s *store) follow(b bound, from uint64) uint64 {
-	if b.seq < from && s.isOf(b.seq, b.id) {
-		seq := b.seq
+// follow is the first message of a subject at or above from, which is likely to be near before, a message that was
+// found; last+1 if none. None is below before.
+func (s *store) follow(id uint32, before, from uint64) uint64 {
+	if before < from && s.isOf(before, id) {
+		seq := before
 		for range followMax {
-			if seq = s.next(seq, s.slotOf(seq)); seq == 0 {
+			if seq = s.next(seq); seq == 0 {
 				return s.last + 1
 			}
 			if seq >= from {
@@ -135,7 +144,7 @@ func (s *store) follow(b bound, from uint64) uint64 {
 		}
 		from = max(from, seq)
 	}
-	return s.seekUp(b.id, max(from, b.seq))
+	return s.seekUp(id, max(from, before))
 }
 
 // seekUp is the first message of a subject at or above from; last+1 if none. It goes along the
@@ -158,10 +167,10 @@ func (s *store) seekUp(id uint32, from uint64) uint64 {
 		}
 		from = at
 		for range 2 {
-			if low = s.next(low, s.slotOf(low)); low >= from {
+			if low = s.next(low); low >= from {
 				return low
 			}
-			below := s.prev(high, s.slotOf(high))
+			below := s.prev(high)
 			if below < from {
 				return high
 			}
@@ -188,10 +197,10 @@ func (s *store) seekDown(id uint32, from uint64) uint64 {
 		}
 		from = at
 		for range 2 {
-			if high = s.prev(high, s.slotOf(high)); high <= from {
+			if high = s.prev(high); high <= from {
 				return high
 			}
-			above := s.next(low, s.slotOf(low))
+			above := s.next(low)
 			if above > from {
 				return low
 			}
@@ -235,16 +244,19 @@ func (s *store) Prev(f *Filter, from uint64) (seq uint64, ok bool) {
 func (s *store) scanDown(c *filterCache, from uint64, budget int) (seq uint64, found bool) {
 	for n := min(s.blockAt(from), len(s.blocks)-1); n >= 0; n-- {
 		b := s.blocks[n]
-		if len(b.slots) == 0 || b.first > from || c != nil && !c.mayHave(b) {
+		if b.n == 0 || b.first > from || c != nil && !c.mayHave(b) {
 			continue
 		}
 		i := b.at(from)
-		if i == len(b.slots) || b.seq(i) > from {
+		if i == b.n || b.seq(i) > from {
 			i--
 		}
 		begin := i
+		if b.ends != nil && c != nil && !s.matches(c, b.idMin) {
+			continue
+		}
 		for i = b.prevLive(i); i >= 0; i = b.prevLive(i - 1) {
-			if c == nil || s.matches(c, b.slots[i].id()) {
+			if c == nil || s.matches(c, b.id(i)) {
 				return b.seq(i), true
 			}
 			if begin-i > budget {
@@ -257,40 +269,3 @@ func (s *store) scanDown(c *filterCache, from uint64, budget int) (seq uint64, f
 	}
 	return 0, false
 }
-
-func (c *filterCache) push(b bound) {
-	c.heap = append(c.heap, b)
-	i := len(c.heap) - 1
-	for i > 0 && b.before(c.heap[(i-1)/2]) {
-		c.heap[i] = c.heap[(i-1)/2]
-		i = (i - 1) / 2
-	}
-	c.heap[i] = b
-}
-
-func (c *filterCache) pop() {
-	last := len(c.heap) - 1
-	c.heap[0] = c.heap[last]
-	c.heap = c.heap[:last]
-	c.sink(0)
-}
-
-func (c *filterCache) sink(i int) {
-	h := c.heap
-	for {
-		low := 2*i + 1
-		if low >= len(h) {
-			return
-		}
-		if low+1 < len(h) && h[low+1].before(h[low]) {
-			low++
-		}
-		if !h[low].before(h[i]) {
-			return
-		}
-		h[i], h[low] = h[low], h[i]
-		i = low
-	}
-}
-
-func (b bound) before(c bound) bool { return b.seq < c.seq || b.seq == c.seq && b.id < c.id }

@@ -210,7 +210,7 @@ func TestOpenRefuses(t *testing.T) {
 	g.load(t, 20, 100)
 	g.checkpoint(t)
 	g.o = func() Options { return Options{} }
-	require.ErrorIs(t, g.open(g.manifest), errSealed)
+	require.ErrorIs(t, g.open(g.manifest), ErrNoKey)
 }
 
 func TestRefusedAppends(t *testing.T) {

@@ -31,7 +31,27 @@ func (s *slot) setPrev(d uint32) { s[7], s[8], s[9] = byte(d), byte(d>>8), byte(
 type links map[uint64]uint64
 
 // next is the sequence of the next message of the same subject, or 0.
-func (s *store) next(seq uint64, sl *slot) uint64 {
+func (s *store) next(seq uint64) uint64 {
+	b := s.blocks[s.blockAt(seq)]
+	i := b.at(seq)
+	if b.ends != nil && i < b.n-1 {
+		return seq + 1
+	}
+	return s.nextBy(seq, b.look(i))
+}
+
+// prev is the sequence of the previous message of the same subject, or 0.
+func (s *store) prev(seq uint64) uint64 {
+	b := s.blocks[s.blockAt(seq)]
+	i := b.at(seq)
+	if b.ends != nil && i > 0 {
+		return seq - 1
+	}
+	return s.prevBy(seq, b.look(i))
+}
+
+// nextBy is next, of a message whose slot is known.
+func (s *store) nextBy(seq uint64, sl *slot) uint64 {
 	switch d := sl.next(); d {
 	case noLink:
 		return 0
@@ -42,8 +62,8 @@ func (s *store) next(seq uint64, sl *slot) uint64 {
 	}
 }
 
-// prev is the sequence of the previous message of the same subject, or 0.
-func (s *store) prev(seq uint64, sl *slot) uint64 {
+// prevBy is prev, of a message whose slot is known.
+func (s *store) prevBy(seq uint64, sl *slot) uint64 {
 	switch d := sl.prev(); d {
 	case noLink:
 		return 0

@@ -21,13 +21,14 @@ func (s *store) shrinkTail(n int, seq uint64) {
 	switch b := s.blocks[n]; {
 	case b.live == 0:
 		s.blocks[n] = newBlock(seq)
-	case b.liveSize < b.size/2 || b.live < len(b.slots)/2:
+	case b.liveSize < b.size/2 || b.live < b.n/2:
 		s.blocks[n] = merged(b)
 	}
 }
 
 // seal ends a block: it takes no more messages.
 func (b *block) seal() {
+	b.fold()
 	b.clip()
 	b.sealed = true
 	if n := len(b.frames); n > 0 && b.frames[n-1].own != nil {
@@ -60,10 +61,10 @@ func (s *store) squeeze(n int) {
 func merged(parts ...*block) *block {
 	m := newBlock(parts[0].first)
 	for _, b := range parts {
-		for i := b.nextLive(0); i < len(b.slots); i = b.nextLive(i + 1) {
+		for i := b.nextLive(0); i < b.n; i = b.nextLive(i + 1) {
 			e := b.entry(i)
 			copy(m.room(int(e.length)), b.record(e))
-			m.push(b.seq(i), b.slots[i], e.length, e.flags, e.time)
+			m.push(b.seq(i), b.peek(i), e.length, e.flags, e.time)
 		}
 	}
 	return m

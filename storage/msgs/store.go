@@ -18,6 +18,7 @@ type store struct {
 	limits     Limits
 	blockBytes int
 	onRemove   func(seq uint64, subject string, size int, why Why, lastOfSubject bool)
+	onClear    func(first, last, msgs uint64)
 
 	seed  uint64 // of subs
 	subs  *subjects.Map
@@ -35,10 +36,10 @@ type store struct {
 
 	expiry  expiry
 	memos   memos
-	hint    int      // in blocks: where the last message was found
-	change  uint64   // counts changes
-	idle    int      // subjects without a message
-	retired []uint32 // those, and some that have one again
+	hint    int     // in blocks: where the last message was found
+	change  uint64  // counts changes
+	idle    int     // subjects without a message
+	retired retired // those, and some that have one again
 	names   *[namesKept]named
 	tuning  tuning
 	over    []uint64 // reused
@@ -91,6 +92,8 @@ func (s *store) OnRemove(fn func(seq uint64, subject string, size int, why Why, 
 	s.onRemove = fn
 }
 
+func (s *store) OnClear(fn func(first, last, msgs uint64)) { s.onClear = fn }
+
 // Subject is O(1).
 func (s *store) Subject(subject []byte) SubjectState {
 	id, ok := s.subs.Find(subject)
@@ -132,17 +135,17 @@ func (s *store) locate(seq uint64) (b *block, slot int, ok bool) {
 	return b, slot, ok
 }
 
-// slotOf is the slot of a message that lives.
+// slotOf is the slot of a message that lives, to be changed.
 func (s *store) slotOf(seq uint64) *slot {
 	b := s.blocks[s.blockAt(seq)]
-	return &b.slots[b.at(seq)]
+	return b.edit(b.at(seq))
 }
 
 // nextLive is the first living message at or above seq; last+1 if none.
 func (s *store) nextLive(seq uint64) uint64 {
 	for n := s.blockAt(seq); n < len(s.blocks); n++ {
 		b := s.blocks[n]
-		if i := b.nextLive(b.at(seq)); i < len(b.slots) {
+		if i := b.nextLive(b.at(seq)); i < b.n {
 			return b.seq(i)
 		}
 	}
@@ -228,7 +231,7 @@ func (s *store) linkLast(b *block, seq uint64, id uint32) {
 	} else {
 		before := inf.getLast()
 		s.setNext(before, s.slotOf(before), seq)
-		s.setPrev(seq, &b.slots[len(b.slots)-1], before)
+		s.setPrev(seq, b.edit(b.n-1), before)
 	}
 	inf.setLast(seq)
 	inf.count++
@@ -251,10 +254,9 @@ func (s *store) Skip(seq uint64, at int64) {
 func (s *store) remove(n, i int, seq uint64, why Why, tell bool) {
 	b := s.blocks[n]
 	e := b.entry(i)
-	sl := &b.slots[i]
-	id := sl.id()
+	id := b.id(i)
 	size := s.sizeAt(e)
-	gone := s.unlink(seq, sl)
+	gone := s.unlink(seq, b.edit(i))
 	var text string
 	if tell = tell && s.onRemove != nil; tell {
 		text = s.textOf(b, i, e, id)
@@ -284,7 +286,7 @@ func (s *store) remove(n, i int, seq uint64, why Why, tell bool) {
 // unlink takes a message out of the chain of its subject, and tells whether that was its last.
 func (s *store) unlink(seq uint64, sl *slot) bool {
 	inf := s.info.of(sl.id())
-	prev, next := s.prev(seq, sl), s.next(seq, sl)
+	prev, next := s.prevBy(seq, sl), s.nextBy(seq, sl)
 	s.setPrev(seq, sl, 0)
 	s.setNext(seq, sl, 0)
 	if prev != 0 {
@@ -304,22 +306,36 @@ func (s *store) unlink(seq uint64, sl *slot) bool {
 // subjects is the number of subjects that have a message.
 func (s *store) subjects() int { return s.subs.Len() - s.idle }
 
+// retired are ids in the order in which they lost their last message.
+type retired struct {
+	ids  []uint32
+	head int
+}
+
+func (r *retired) len() int { return len(r.ids) - r.head }
+
+func (r *retired) pop() uint32 {
+	id := r.ids[r.head]
+	if r.head++; r.head > len(r.ids)/2 {
+		r.ids, r.head = r.ids[:copy(r.ids, r.ids[r.head:])], 0
+	}
+	return id
+}
+
 // retire notes that a subject has no message any more. It is likely to have one again soon, so it goes only when
-// many are idle.
+// many are idle: then two of those that are idle for longest go with each that comes.
 func (s *store) retire(id uint32) {
 	s.idle++
-	s.retired = append(s.retired, id)
-	if len(s.retired) <= s.tuning.idle+s.subs.Len()/4 {
-		return
-	}
-	half := len(s.retired) / 2
-	for _, id := range s.retired[:half] {
-		if s.info.of(id).count == 0 && s.subs.RemoveID(id) {
+	s.retired.ids = append(s.retired.ids, id)
+	for range 2 {
+		if s.retired.len() <= s.tuning.idle+s.subs.Len()/4 {
+			return
+		}
+		if id := s.retired.pop(); s.info.of(id).count == 0 && s.subs.RemoveID(id) {
 			s.unname(id)
 			s.idle--
 		}
 	}
-	s.retired = s.retired[:copy(s.retired, s.retired[half:])]
 }
 
 // textOf is the subject of a slot: without a copy when the record is in memory.
@@ -414,7 +430,7 @@ func (s *store) SubjectOf(seq uint64) (string, bool) {
 	if !ok {
 		return "", false
 	}
-	return s.textOf(b, i, b.entry(i), b.slots[i].id()), true
+	return s.textOf(b, i, b.entry(i), b.id(i)), true
 }
 
 func (s *store) TimeOf(seq uint64) (int64, bool) {
@@ -438,7 +454,7 @@ func (s *store) FirstAtOrAfter(t int64) uint64 {
 	n := sort.Search(len(s.blocks)-1, func(n int) bool { return s.blocks[n].lastTime >= t })
 	for ; n < len(s.blocks); n++ {
 		b := s.blocks[n]
-		if i := b.nextLive(b.firstTimeSlot(t)); i < len(b.slots) {
+		if i := b.nextLive(b.firstTimeSlot(t)); i < b.n {
 			return b.seq(i)
 		}
 	}
@@ -449,7 +465,7 @@ func (s *store) FirstAtOrAfter(t int64) uint64 {
 func (s *store) DeletedRanges(fn func(first, last uint64) bool) {
 	want := s.first // the sequence that comes next if nothing is missing
 	for _, b := range s.blocks {
-		for i := b.nextLive(0); i < len(b.slots); {
+		for i := b.nextLive(0); i < b.n; {
 			if seq := b.seq(i); seq != want && !fn(want, seq-1) {
 				return
 			}
@@ -466,10 +482,10 @@ func (s *store) DeletedRanges(fn func(first, last uint64) bool) {
 // runEnd is the slot behind the living ones of consecutive sequences from i on.
 func (b *block) runEnd(i int) int {
 	if b.rel == nil && b.dead == nil {
-		return len(b.slots)
+		return b.n
 	}
 	end := i + 1
-	for end < len(b.slots) && !b.isDead(end) && b.seq(end) == b.seq(end-1)+1 {
+	for end < b.n && !b.isDead(end) && b.seq(end) == b.seq(end-1)+1 {
 		end++
 	}
 	return end

@@ -34,7 +34,7 @@ func (m *Map) InsertAll(ids []uint32, subjects [][]byte) []uint32 {
 // warmTable hashes the subjects, and reads the group where each search begins.
 func (m *Map) warmTable(hashes *[batch]uint64, subjects [][]byte) {
 	for i, s := range subjects {
-		h := hashOf(m.seed, s)
+		h := m.hash(s)
 		hashes[i] = h
 		groups := m.of(h).groups
 		m.warmed ^= groups[h&uint64(len(groups)-1)].lo

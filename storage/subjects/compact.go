@@ -19,7 +19,7 @@ func (m *Map) Compact() {
 	m.presize(m.len)
 	for _, leaf := range m.leaves {
 		if leaf&idFree == 0 {
-			m.register(hashOf(m.seed, m.leafText(leaf)), leaf)
+			m.register(m.hash(m.leafText(leaf)), leaf)
 		}
 	}
 }

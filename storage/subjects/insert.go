@@ -10,7 +10,7 @@ import (
 // longer than [SubjectMax] or has an empty token is refused with (None, false), and so is one
 // for which the map has no room (it holds 8 GiB). Nothing is kept of subject.
 func (m *Map) Insert(subject []byte) (id uint32, isNew bool) {
-	return m.insert(hashOf(m.seed, subject), subject, nil)
+	return m.insert(m.hash(subject), subject, nil)
 }
 
 func (m *Map) insert(h uint64, subject []byte, t *trail) (id uint32, isNew bool) {

@@ -12,7 +12,11 @@
 // collector does not look into.
 package subjects
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/lockstepmq/lockstep/server/subject"
+)
 
 const (
 	// SubjectMax is the longest subject that a map takes, in bytes.
@@ -53,6 +57,8 @@ func Seeded(seed uint64) *Map {
 	return m
 }
 
+func (m *Map) hash(text []byte) uint64 { return subject.Hash(m.seed, text) }
+
 // Len is the number of subjects.
 func (m *Map) Len() int { return m.len }
 
@@ -70,7 +76,7 @@ func (m *Map) Grow(n int) {
 
 // Find gives the subject's id, or (None, false).
 func (m *Map) Find(subject []byte) (id uint32, ok bool) {
-	if leaf := m.lookup(hashOf(m.seed, subject), subject); leaf != 0 {
+	if leaf := m.lookup(m.hash(subject), subject); leaf != 0 {
 		return node(m.at(leaf)).id(), true
 	}
 	return None, false

@@ -143,7 +143,7 @@ func TestCollidingSubjectsDoNotGrowTheDirectory(t *testing.T) {
 	m, want := Seeded(3), newModel()
 	for i := 0; len(want.ids) < 1500; i++ {
 		s := fmt.Appendf(nil, "attack.%d", i)
-		if hashOf(3, s)>>55 == 0 {
+		if m.hash(s)>>55 == 0 {
 			m.Insert(s)
 			want.insert(string(s))
 		}

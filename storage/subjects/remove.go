@@ -3,7 +3,7 @@ package subjects
 // Remove forgets a subject and tells the id it had, which is free from now on. When none is left,
 // ids begin at 0 again.
 func (m *Map) Remove(subject []byte) (id uint32, ok bool) {
-	h := hashOf(m.seed, subject)
+	h := m.hash(subject)
 	leaf := m.lookup(h, subject)
 	if leaf == 0 {
 		return None, false
@@ -20,7 +20,7 @@ func (m *Map) RemoveID(id uint32) bool {
 	}
 	leaf := m.leaves[id]
 	subject := m.leafText(leaf)
-	m.remove(hashOf(m.seed, subject), leaf, subject)
+	m.remove(m.hash(subject), leaf, subject)
 	return true
 }
 

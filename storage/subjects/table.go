@@ -215,7 +215,7 @@ func (m *Map) widen(t *table, h uint64) {
 		return
 	}
 	n := newTable(groups, t.depth)
-	t.each(func(leaf uint32) { n.put(hashOf(m.seed, m.leafText(leaf)), leaf) })
+	t.each(func(leaf uint32) { n.put(m.hash(m.leafText(leaf)), leaf) })
 	*t = *n
 }
 
@@ -231,7 +231,7 @@ func (m *Map) splitTable(t *table, h uint64) {
 	depth := t.depth + 1
 	low, high := newTable(len(t.groups), depth), newTable(len(t.groups), depth)
 	t.each(func(leaf uint32) {
-		h := hashOf(m.seed, m.leafText(leaf))
+		h := m.hash(m.leafText(leaf))
 		if h>>(64-depth)&1 == 0 {
 			low.put(h, leaf)
 		} else {

@@ -230,7 +230,7 @@ func (k *kept) plain(seal Sealer) ([]byte, error) {
 		return k.records, nil
 	}
 	if seal == nil {
-		return nil, k.damaged(fmt.Errorf("%w: there is no key", errSealed))
+		return nil, k.damaged(fmt.Errorf("%w: %w", errSealed, ErrNoKey))
 	}
 	var aad [aadLen]byte
 	p, err := seal.Open(nil, k.records, k.aad(&aad))

@@ -27,6 +27,8 @@ var (
 	ErrForeign = errors.New("the log belongs to another store")
 	// ErrDamaged: records that were durable cannot be read.
 	ErrDamaged = errors.New("the log is damaged")
+	// ErrNoKey: what was found of a group is encrypted, and it was attached without a key.
+	ErrNoKey = errors.New("there is no key")
 	// ErrDetached: the group was detached, so that only Reattach finds it.
 	ErrDetached = errors.New("it was detached, and has to be read again")
 	// ErrClosed: the log was closed, or the group detached or dropped.

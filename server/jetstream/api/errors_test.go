@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -98,16 +97,6 @@ func TestPubAckAllocatesNothing(t *testing.T) {
 	}
 	require.Equal(t, `{"stream":"ORDERS","domain":"hub","seq":7,"duplicate": true}`, string(AppendPubAck(nil, head, 7, true)))
 	require.Equal(t, `{"stream":"ORDERS","domain":"hub","seq":7}`, string(AppendPubAck(nil, head, 7, false)))
-}
-
-func FuzzQuoted(f *testing.F) {
-	f.Add("a<b>&\"\\\b\f\n\r\t\x00\x7f")
-	f.Add("\xff\xfe\u2028\u2029é\U0001f600\ufffd")
-	f.Fuzz(func(t *testing.T, s string) {
-		want, err := json.Marshal(s)
-		require.NoError(t, err)
-		require.Equal(t, string(want), string(AppendQuoted(nil, s)))
-	})
 }
 
 func BenchmarkPubAck(b *testing.B) {

@@ -2,7 +2,8 @@ package api
 
 import (
 	"strconv"
-	"unicode/utf8"
+
+	"github.com/lockstepmq/lockstep/server/jsonstring"
 )
 
 // PubAck is what a publisher is told, once its message is as durable as asked for.
@@ -21,10 +22,10 @@ type PubAck struct {
 // number of "seq".
 func AppendPubAckHead(dst []byte, stream, domain string) []byte {
 	dst = append(dst, `{"stream":`...)
-	dst = AppendQuoted(dst, stream)
+	dst = jsonstring.Append(dst, stream)
 	if domain != "" {
 		dst = append(dst, `,"domain":`...)
-		dst = AppendQuoted(dst, domain)
+		dst = jsonstring.Append(dst, domain)
 	}
 	return append(dst, `,"seq":`...)
 }
@@ -53,11 +54,11 @@ func (a *PubAck) AppendJSON(dst []byte) []byte {
 	}
 	if a.Value != "" {
 		dst = append(dst, `,"val":`...)
-		dst = AppendQuoted(dst, a.Value)
+		dst = jsonstring.Append(dst, a.Value)
 	}
 	if a.BatchId != "" {
 		dst = append(dst, `,"batch":`...)
-		dst = AppendQuoted(dst, a.BatchId)
+		dst = jsonstring.Append(dst, a.BatchId)
 		dst = append(dst, `,"count":`...)
 		dst = strconv.AppendUint(dst, a.BatchSize, 10)
 	}
@@ -69,7 +70,7 @@ func AppendPubAckError(dst []byte, stream string, e *Error) []byte {
 	dst = append(dst, `{"error":`...)
 	dst = AppendError(dst, e)
 	dst = append(dst, `,"stream":`...)
-	dst = AppendQuoted(dst, stream)
+	dst = jsonstring.Append(dst, stream)
 	return append(dst, `,"seq":0}`...)
 }
 
@@ -83,62 +84,7 @@ func AppendError(dst []byte, e *Error) []byte {
 	}
 	if e.Description != "" {
 		dst = append(dst, `,"description":`...)
-		dst = AppendQuoted(dst, e.Description)
+		dst = jsonstring.Append(dst, e.Description)
 	}
 	return append(dst, '}')
-}
-
-const hex = "0123456789abcdef"
-
-// AppendQuoted appends s as a JSON string the way encoding/json does: safe inside HTML,
-// and with the replacement character for what is no UTF-8.
-func AppendQuoted(dst []byte, s string) []byte {
-	dst = append(dst, '"')
-	start := 0
-	for i := 0; i < len(s); {
-		c := s[i]
-		if c < utf8.RuneSelf {
-			if c >= ' ' && c != '"' && c != '\\' && c != '<' && c != '>' && c != '&' {
-				i++
-				continue
-			}
-			dst = append(dst, s[start:i]...)
-			dst = appendEscape(dst, c)
-			i++
-			start = i
-			continue
-		}
-		r, size := utf8.DecodeRuneInString(s[i:])
-		switch {
-		case r == utf8.RuneError && size == 1:
-			dst = append(append(dst, s[start:i]...), `\ufffd`...)
-			start = i + size
-		case r == '\u2028' || r == '\u2029': // line ends in JavaScript
-			dst = append(append(dst, s[start:i]...), `\u202`...)
-			dst = append(dst, hex[r&0xf])
-			start = i + size
-		}
-		i += size
-	}
-	dst = append(dst, s[start:]...)
-	return append(dst, '"')
-}
-
-// appendEscape appends the escape of a byte below 0x80 that needs one.
-func appendEscape(dst []byte, c byte) []byte {
-	switch c {
-	case '"', '\\':
-		return append(dst, '\\', c)
-	case '\b':
-		return append(dst, `\b`...)
-	case '\f':
-		return append(dst, `\f`...)
-	case '\n':
-		return append(dst, `\n`...)
-	case '\r':
-		return append(dst, `\r`...)
-	case '\t':
-		return append(dst, `\t`...)
-	}
-	return append(append(dst, `\u00`...), hex[c>>4], hex[c&0xf])
 }

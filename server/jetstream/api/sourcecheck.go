@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lockstepmq/lockstep/server/subject"
@@ -221,7 +222,7 @@ func (s *StreamSource) checkTransforms(o *origin) *Error {
 			return o.source.With("invalid subject " + t.Source)
 		}
 		if !o.within {
-			if place, ok := set.find(t.Source, 0, i, overlap); !ok || place >= 0 && place < i {
+			if place, ok := set.find(t.Source, 0, i, overlap); !ok || place >= 0 && place < i || allTwice(sources[:i], t.Source) {
 				return o.overlap
 			}
 		}
@@ -233,11 +234,17 @@ func (s *StreamSource) checkTransforms(o *origin) *Error {
 		return nil
 	}
 	for i, source := range sources {
-		if place, ok := set.find(source, 0, i, subsetOf); !ok || place >= 0 {
+		if place, ok := set.find(source, 0, i, subsetOf); !ok || place >= 0 || source == "" && slices.Contains(sources, ">") {
 			return o.overlap
 		}
 	}
 	return nil
+}
+
+// allTwice tells whether source stands for all subjects, as one of earlier does.
+func allTwice(earlier []string, source string) bool {
+	all := func(s string) bool { return s == "" || s == ">" }
+	return all(source) && slices.ContainsFunc(earlier, all)
 }
 
 // check judges the prefixes.
@@ -270,31 +277,55 @@ func checkSourceFilters(c *StreamConfig) *Error {
 	return nil
 }
 
-// cycle follows mirrors and sources of this server. A way back to the stream is a cycle if
-// it ends with a mirror, or with a source that takes what it stores itself.
+// cycle follows mirrors and sources of this server.
 func (k *streamCheck) cycle() *Error {
-	seen := map[string]bool{}
-	next := []*StreamConfig{k.StreamConfig}
-	for len(next) > 0 {
-		c := next[0]
-		next = next[1:]
-		for _, s := range c.origins() {
-			if s.External != nil {
-				continue
-			}
-			if s.Name == k.Name {
-				if s == c.Mirror || s.feeds(c.Subjects) {
-					return invalid("detected cycle")
-				}
-				continue
-			}
-			if o := k.l.find(s.Name); o != nil && !seen[s.Name] {
-				seen[s.Name] = true
-				next = append(next, o)
-			}
-		}
+	w := walk{l: k.l, met: map[string]int{k.Name: 0}, steps: walkMax}
+	if w.returns(k.StreamConfig, 1) {
+		return invalid("detected cycle")
 	}
 	return nil
+}
+
+// walkMax bounds the ways that one judgement follows; beyond, there are so many that it counts as a cycle.
+const walkMax = 1 << 16
+
+// walk goes from a stream to all that it gets messages from, on every way.
+type walk struct {
+	l     *StreamLimits
+	met   map[string]int // streams that were met on the way or beside it, by how many steps from the first
+	steps int            // left
+}
+
+// returns tells whether the way behind c comes to a stream again: by a mirror, or by a source that takes
+// what the stream that has it stores itself. Streams count as met from the one that names them on, for
+// all that are named behind them: two ways to an origin may be refused, too, in one order of the
+// sources and not in the other, which clients know.
+func (w *walk) returns(c *StreamConfig, depth int) bool {
+	origins := c.origins()
+	for _, s := range origins {
+		if s.External != nil {
+			continue
+		}
+		if at, met := w.met[s.Name]; met && at < depth {
+			if s == c.Mirror || s.feeds(c.Subjects) {
+				return true
+			}
+			continue
+		}
+		w.met[s.Name] = depth
+		if w.steps--; w.steps < 0 {
+			return true
+		}
+		if o := w.l.find(s.Name); o != nil && w.returns(o, depth+1) {
+			return true
+		}
+	}
+	for _, s := range origins {
+		if w.met[s.Name] == depth {
+			delete(w.met, s.Name)
+		}
+	}
+	return false
 }
 
 // origins are the mirror and the sources.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -121,4 +122,27 @@ func TestConsumerRequests(t *testing.T) {
 	require.True(t, StreamConsumerLimits{MaxAckPending: 5}.Violates(&ConsumerConfig{MaxAckPending: 6}))
 	require.True(t, StreamConsumerLimits{InactiveThreshold: 5}.Violates(&ConsumerConfig{InactiveThreshold: 6}))
 	require.False(t, StreamConsumerLimits{MaxAckPending: 5}.Violates(&ConsumerConfig{MaxAckPending: 5, InactiveThreshold: time.Hour}))
+}
+
+// Ways through streams that each have two sources, forty streams deep, are too many to follow.
+func TestWaysThroughSourcesAreBounded(t *testing.T) {
+	streams := make(map[string]*StreamConfig)
+	name := func(layer, side int) string { return fmt.Sprintf("L%d-%d", layer, side) }
+	both := func(layer int) (list []*StreamSource) {
+		for side := range 2 {
+			list = append(list, &StreamSource{Name: name(layer, side), FilterSubject: "of.nobody"})
+		}
+		return list
+	}
+	for layer := range 40 {
+		for side := range 2 {
+			n := name(layer, side)
+			streams[n] = &StreamConfig{Name: n, Subjects: []string{n}, Sources: both(layer + 1)}
+		}
+	}
+	l := StreamLimits{Find: func(name string) *StreamConfig { return streams[name] }}
+	_, err := CheckStreamCreate(&StreamConfig{Name: "S", Sources: both(0)}, l, false)
+	require.Equal(t, "detected cycle", err.Description)
+	_, err = CheckStreamCreate(&StreamConfig{Name: "S", Sources: both(30)}, l, false)
+	require.Nil(t, err)
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+
+	"github.com/lockstepmq/lockstep/server/jsonstring"
 )
 
 // Prefixes of subjects.
@@ -138,7 +140,7 @@ func (e Endpoint) Response() ApiResponse { return ApiResponse{Type: e.ResponseTy
 func (e Endpoint) Refusal(err *Error) []byte {
 	dst := make([]byte, 0, 256)
 	dst = append(dst, `{"type":`...)
-	dst = AppendQuoted(dst, e.ResponseType())
+	dst = jsonstring.Append(dst, e.ResponseType())
 	dst = append(dst, `,"error":`...)
 	dst = AppendError(dst, err)
 	dst = append(dst, table[e].zero...)

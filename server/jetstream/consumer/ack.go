@@ -14,10 +14,11 @@ func (c *Consumer) Ack(a *api.AckReply, payload, reply []byte) {
 	if !c.live || c.stopped || c.cfg.AckPolicy != api.AckExplicit && c.cfg.AckPolicy != api.AckAll {
 		return
 	}
-	if a.StreamSeq > c.position() || a.StreamSeq == 0 {
-		return // never delivered
-	}
 	ack := api.ParseAck(payload)
+	if a.StreamSeq > c.position() || a.StreamSeq == 0 {
+		c.ackOfNothing(a, &ack, reply)
+		return
+	}
 	prompt := len(reply) > 0
 	switch ack.Kind {
 	case api.AckDone, api.AckNext:
@@ -40,6 +41,28 @@ func (c *Consumer) Ack(a *api.AckReply, payload, reply []byte) {
 	}
 	if c.pending.len() == 0 {
 		c.tidy()
+	}
+}
+
+// ackOfNothing takes an ack of a message that was never delivered, which changes nothing. What is confirmed
+// all the same is as clients find it on the official server.
+func (c *Consumer) ackOfNothing(a *api.AckReply, ack *api.Ack, reply []byte) {
+	c.touch()
+	answered := a.StreamSeq > 0
+	switch ack.Kind {
+	case api.AckDone:
+		answered = a.StreamSeq == 0 && !c.cumulative()
+	case api.AckTerm:
+		answered = a.StreamSeq == 0 && !c.cumulative()
+		c.adviseTerminated(a.StreamSeq, a.ConsumerSeq, a.Delivered, string(ack.Reason))
+	case api.AckNext:
+		answered = false
+		if len(reply) > 0 {
+			c.Pull(string(reply), nil, ack.Pull)
+		}
+	}
+	if answered && len(reply) > 0 {
+		c.confirmLater(string(reply))
 	}
 }
 

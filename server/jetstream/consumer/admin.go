@@ -122,10 +122,20 @@ func (c *Consumer) Reset(seq uint64, done func(seq uint64, err *api.Error)) {
 		done(0, err)
 		return
 	}
+	c.StartOver(seq, done)
+}
+
+// StartOver is Reset for a mirror or source, which is not bound to where the consumer began once. Who
+// acknowledges by flow control has, for good, all that it was given of what is below seq: that is done, though
+// the answer that said so may not have come, or was lost with the end of the log.
+func (c *Consumer) StartOver(seq uint64, done func(seq uint64, err *api.Error)) {
 	c.recordDelivered()
+	if c.cfg.AckPolicy == api.AckFlowControl {
+		c.ackUpTo(seq-1, false)
+	}
 	c.applyReset(seq)
 	w := c.work()
-	w.line, w.alarms = line{}, nil
+	w.line, w.alarms = line{}, alarms{}
 	c.log(&event{kind: evReset, seq: seq}, true, func() { done(seq, nil) })
 	c.allowed, c.cutAt, c.promptAt, c.grantAt = 0, c.recorded, 0, 0
 	c.recount()

@@ -11,6 +11,8 @@ import (
 type located interface {
 	Account() string
 	Domain() string // "" is none
+	// NamesAccounts tells whether the subjects of acks and of flow control say it, too.
+	NamesAccounts() bool
 }
 
 // place is the account and domain of the stream, and the stream's name.
@@ -19,6 +21,29 @@ func (c *Consumer) place() (account, domain, stream string) {
 		account, domain = l.Account(), l.Domain()
 	}
 	return account, domain, c.host.Stream().Name
+}
+
+// ackHead is what the subjects begin with that acks are published to.
+func (c *Consumer) ackHead() string {
+	account, domain, stream := c.place()
+	if c.namesAccount() {
+		return api.AckHeadV2(domain, api.Hash8(account), stream, c.name)
+	}
+	return api.AckHead(stream, c.name)
+}
+
+// flowHead is the same of answers to flow control.
+func (c *Consumer) flowHead() string {
+	account, domain, stream := c.place()
+	if c.namesAccount() {
+		return api.FlowControlHeadV2(domain, api.Hash8(account), stream, c.name)
+	}
+	return api.FlowControlHead(stream, c.name)
+}
+
+func (c *Consumer) namesAccount() bool {
+	l, ok := c.host.(located)
+	return ok && l.NamesAccounts()
 }
 
 func (c *Consumer) adviseAck(a *api.AckReply, took int64) {

@@ -49,7 +49,7 @@ func (c *Consumer) nextAck() (next int64) {
 	}
 	if c.w != nil {
 		if a, ok := c.w.alarms.first(&c.pending); ok {
-			next = sooner(next, a.due)
+			next = sooner(next, a.Key)
 		}
 	}
 	return next
@@ -73,11 +73,11 @@ func (c *Consumer) expireAcks(now int64) {
 	}
 	for {
 		a, ok := w.alarms.first(&c.pending)
-		if !ok || a.due > now {
+		if !ok || a.Key > now {
 			break
 		}
-		c.pending.find(a.seq).flags &^= timed
-		w.expired = append(w.expired, a.seq)
+		c.pending.find(a.Of).flags &^= timed
+		w.expired = append(w.expired, a.Of)
 	}
 	if len(w.expired) == 0 {
 		return

@@ -48,6 +48,7 @@ type Spec struct {
 	Name    string
 	Created time.Time
 	Config  *api.ConsumerConfig // complete and valid; shared, and never changed
+	Window  int                 // bytes under way with which flow control begins; 0 is the default
 }
 
 // Consumer is one consumer. Its methods run on the stream's strand.
@@ -60,6 +61,7 @@ type Consumer struct {
 	name    string
 	created int64 // nanoseconds since 1970
 	id      uint32
+	window  uint32 // of flow control at first; 0 is the default
 
 	live      bool // serves: the replay has ended
 	stopped   bool
@@ -149,7 +151,7 @@ func New(host Host, s Spec) *Consumer {
 
 // prepare makes a consumer without state.
 func prepare(host Host, s Spec) *Consumer {
-	c := &Consumer{host: host, cfg: s.Config, name: s.Name, created: s.Created.UnixNano(), id: s.ID}
+	c := &Consumer{host: host, cfg: s.Config, name: s.Name, created: s.Created.UnixNano(), id: s.ID, window: uint32(s.Window)}
 	c.configure()
 	c.cursor = 1
 	return c

@@ -227,7 +227,7 @@ func (c *Consumer) unreadable(seq uint64) {
 func (c *Consumer) ackSubject(d *delivery) []byte {
 	w := c.w
 	if w.head == "" {
-		w.head = api.AckHead(c.host.Stream().Name, c.name)
+		w.head = c.ackHead()
 	}
 	w.reply = api.AppendAckReply(w.reply[:0], w.head, uint64(d.count), d.msg.Seq, c.dseq+1, d.msg.Time, d.left)
 	return w.reply

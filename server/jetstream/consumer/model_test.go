@@ -367,9 +367,22 @@ func runModel(t *testing.T, rt *rapid.T) {
 			if st.First > st.Last || rapid.IntRange(0, 3).Draw(rt, "rarely") > 0 {
 				rt.Skip("not now")
 			}
-			to := rapid.Uint64Range(st.First, st.Last).Draw(rt, "to")
-			for seq := st.First; seq <= to; seq++ {
-				w.remove(seq, msgs.ByPurge)
+			if rapid.Bool().Draw(rt, "all") { // told at once
+				for seq := st.First; seq <= st.Last; seq++ {
+					w.store.remove(seq)
+				}
+				if w.listen {
+					w.c.Cleared()
+				}
+				if rapid.Bool().Draw(rt, "rollup") {
+					w.drain()
+					return
+				}
+			} else {
+				to := rapid.Uint64Range(st.First, st.Last).Draw(rt, "to")
+				for seq := st.First; seq <= to; seq++ {
+					w.remove(seq, msgs.ByPurge)
+				}
 			}
 			w.c.Purged()
 			w.drain()

@@ -1,5 +1,7 @@
 package consumer
 
+import "github.com/lockstepmq/lockstep/server/heap"
+
 // flags of a pending message.
 const (
 	// timed: due says when it must be sent again, and an item of the alarms has it. Otherwise it is due
@@ -213,75 +215,22 @@ func (t *pendingTable) oldest() *entry {
 	return nil
 }
 
-// alarm is when a timed entry must be sent again.
-type alarm struct {
-	due int64
-	seq uint64
-}
+// alarm is when a timed entry must be sent again: the time, and its sequence.
+type alarm = heap.Item[int64, uint64]
 
-// alarms is a heap by time, then sequence. An alarm is stale when its entry is gone, not timed any
-// more, or due at another time.
-type alarms []alarm
-
-func (a alarm) before(b alarm) bool { return a.due < b.due || a.due == b.due && a.seq < b.seq }
-
-func (h *alarms) push(a alarm) {
-	s := append(*h, a)
-	i := len(s) - 1
-	for i > 0 {
-		up := (i - 1) / 2
-		if !s[i].before(s[up]) {
-			break
-		}
-		s[i], s[up] = s[up], s[i]
-		i = up
-	}
-	*h = s
-}
-
-func (h *alarms) pop() {
-	s := *h
-	n := len(s) - 1
-	s[0] = s[n]
-	s = s[:n]
-	s.sink(0)
-	*h = s
-}
-
-func (h alarms) sink(i int) {
-	for {
-		low := 2*i + 1
-		if low >= len(h) {
-			return
-		}
-		if low+1 < len(h) && h[low+1].before(h[low]) {
-			low++
-		}
-		if !h[low].before(h[i]) {
-			return
-		}
-		h[i], h[low] = h[low], h[i]
-		i = low
-	}
-}
-
-func (h alarms) heapify() {
-	for i := len(h)/2 - 1; i >= 0; i-- {
-		h.sink(i)
-	}
-}
+// alarms are in order of time. An alarm is stale when its entry is gone, not timed any more, or due at another time.
+type alarms struct{ heap.Heap[int64, uint64] }
 
 // alarmsSlack is how many stale alarms are kept without looking.
 const alarmsSlack = 32
 
 // first gives the earliest alarm that is not stale.
 func (h *alarms) first(t *pendingTable) (alarm, bool) {
-	for len(*h) > 0 {
-		a := (*h)[0]
-		if e := t.find(a.seq); e != nil && e.flags&timed != 0 && e.due == a.due {
+	for len(h.Heap) > 0 {
+		if a := h.Heap[0]; rings(t, a) {
 			return a, true
 		}
-		h.pop()
+		h.Pop()
 	}
 	return alarm{}, false
 }
@@ -290,17 +239,23 @@ func (h *alarms) first(t *pendingTable) (alarm, bool) {
 func (h *alarms) set(t *pendingTable, e *entry, due int64) {
 	e.due = due
 	e.flags |= timed
-	if len(*h) > 2*t.live+alarmsSlack { // a client may touch one message again and again
-		kept := (*h)[:0]
-		for _, a := range *h {
-			if p := t.find(a.seq); p != nil && p != e && p.flags&timed != 0 && p.due == a.due {
+	if len(h.Heap) > 2*t.live+alarmsSlack { // a client may touch one message again and again
+		kept := h.Heap[:0]
+		for _, a := range h.Heap {
+			if a.Of != e.seq && rings(t, a) {
 				kept = append(kept, a)
 			}
 		}
-		*h = kept
-		h.heapify()
+		h.Heap = kept
+		h.Order()
 	}
-	h.push(alarm{due, e.seq})
+	h.Push(due, e.seq)
+}
+
+// rings tells that an alarm is not stale.
+func rings(t *pendingTable, a alarm) bool {
+	e := t.find(a.Of)
+	return e != nil && e.flags&timed != 0 && e.due == a.Key
 }
 
 // line is the queue of messages to send again, in order. What it holds counts only while

@@ -122,11 +122,11 @@ func TestPendingTable(t *testing.T) {
 				if e := tab.oldest(); (e == nil) != (oldest == nil) || e != nil && e.seq != oldest.seq {
 					t.Fatalf("oldest is %+v, want %+v", e, oldest)
 				}
-				if a, ok := heap.first(&tab); ok != (first != 0) || ok && a.due != first {
+				if a, ok := heap.first(&tab); ok != (first != 0) || ok && a.Key != first {
 					t.Fatalf("first alarm is %+v, want %d", a, first)
 				}
-				if len(heap) > 3*tab.len()+2*alarmsSlack || len(queue.seqs) > 4*tab.len()+4*alarmsSlack {
-					t.Fatalf("%d alarms, %d in the queue, for %d entries", len(heap), len(queue.seqs), tab.len())
+				if len(heap.Heap) > 3*tab.len()+2*alarmsSlack || len(queue.seqs) > 4*tab.len()+4*alarmsSlack {
+					t.Fatalf("%d alarms, %d in the queue, for %d entries", len(heap.Heap), len(queue.seqs), tab.len())
 				}
 			},
 		})

@@ -73,7 +73,9 @@ func (c *Consumer) interest() {
 	}
 	p.outstanding, p.asked, p.question = 0, 0, nil
 	if c.cfg.FlowControl {
-		p.window = windowFirst
+		if p.window = windowFirst; c.window > 0 {
+			p.window = int(c.window)
+		}
 	}
 	p.tokensAt, p.tokens = c.activeAt, c.burst()
 	c.planBeat(c.activeAt)
@@ -184,8 +186,7 @@ func (c *Consumer) asksNow() bool {
 // ask sends a flow control question, which makes earlier ones void.
 func (c *Consumer) ask() {
 	p := c.push
-	head := api.FlowControlHead(c.host.Stream().Name, c.name)
-	p.question = api.AppendFlowControl(nil, head, api.FlowControlID(c.host.Rand().Uint64()))
+	p.question = api.AppendFlowControl(nil, c.flowHead(), api.FlowControlID(c.host.Rand().Uint64()))
 	p.asked = p.outstanding
 	c.host.Status(c.cfg.DeliverSubject, p.question, flowRequest)
 }

@@ -178,6 +178,9 @@ func (w *world) command(line string) {
 		d, _ := time.ParseDuration(rest)
 		w.c.Pause(time.Unix(0, w.Now()+int64(d)).UTC(), func() { w.printf("paused") })
 		w.drain()
+	case "startover": // seq
+		w.c.StartOver(number(rest), func(seq uint64, _ *api.Error) { w.printf("starts over at %d", seq) })
+		w.drain()
 	case "reset": // [seq]
 		seq := uint64(0)
 		if len(args) > 0 && args[0] != "all" {

@@ -75,7 +75,16 @@ func (m *Machine) applyPurge(r *codec.Reader) {
 	case m.cfg.DenyPurge:
 		m.result = Result{Err: api.ErrStreamPurgeFailed.With("stream purge not permitted")}
 	default:
-		m.result = Result{Count: m.store.Purge(filterOf(filter), before, keep)}
+		p := &msgs.Purging{Filter: filterOf(filter), Before: before, Keep: keep}
+		m.steps = func() (more bool) {
+			if m.store.PurgeStep(p, m.opts.Slice) {
+				return true
+			}
+			m.result = Result{Count: p.Removed}
+			m.noteResult()
+			return false
+		}
+		return
 	}
 	m.noteResult()
 }
@@ -111,20 +120,31 @@ func (m *Machine) applyConfig(r *codec.Reader) {
 }
 
 // SetConfig puts a configuration in force, while an entry is applied that the machine is not given; now
-// is the entry's time. Limits that it lowers are enforced at once.
-func (m *Machine) SetConfig(cfg *api.StreamConfig, now int64) {
-	m.begin(now)
-	m.hash = mixBytes(m.hash, api.Marshal(cfg))
-	m.setConfig(cfg)
+// is the entry's time. Limits that it lowers are enforced at once. As [Machine.Apply] it may be false, and is called
+// again then.
+func (m *Machine) SetConfig(cfg *api.StreamConfig, now int64) (ok bool) {
+	if m.steps == nil {
+		m.begin(now)
+		m.hash = mixBytes(m.hash, api.Marshal(cfg))
+		m.setConfig(cfg)
+	}
+	return m.step()
 }
 
 func (m *Machine) setConfig(cfg *api.StreamConfig) {
 	m.configure(cfg)
-	m.limit()
-	m.dedupe.setWindow(windowOf(cfg), m.now)
-	m.sources.configure(cfg)
-	if !cfg.AllowMsgTTL && cfg.SubjectDeleteMarkerTTL <= 0 {
-		m.markers.clear()
+	m.limited = true
+	w := &msgs.Limiting{Limits: m.limits}
+	m.steps = func() (more bool) {
+		if m.store.LimitStep(w, m.opts.Slice) {
+			return true
+		}
+		m.dedupe.setWindow(windowOf(cfg), m.now)
+		m.sources.configure(cfg)
+		if !cfg.AllowMsgTTL && cfg.SubjectDeleteMarkerTTL <= 0 {
+			m.markers.clear()
+		}
+		return false
 	}
 }
 
@@ -168,4 +188,11 @@ func (m *Machine) RemoveAcked(seq uint64) bool { return m.remove(seq, false, msg
 
 // PurgeUnneeded removes everything: the last consumer of an interest stream is gone. It is called
 // while an entry is applied that the machine is not given.
-func (m *Machine) PurgeUnneeded() uint64 { return m.store.Purge(nil, 0, 0) }
+func (m *Machine) PurgeUnneeded() uint64 { return m.purge(nil) }
+
+// purge removes all that a filter selects.
+func (m *Machine) purge(f *msgs.Filter) uint64 {
+	n := m.store.Purge(f, 0, 0)
+	m.hash = mix(m.hash, n)
+	return n
+}

@@ -21,9 +21,14 @@ type Options struct {
 	Interest Interest
 	// Domain is named in acks.
 	Domain string
-	// Resume is called, on the strand, when an entry that Apply did not apply can be.
+	// Resume is called, on the strand, when an entry that Apply did not apply can be, or go on.
 	Resume func()
+	// Slice is how many messages one call of Apply removes for an entry that removes many; 0 is 2048.
+	Slice int
 }
+
+// sliceDefault keeps a task at a few milliseconds.
+const sliceDefault = 2048
 
 // Result is what an administrative entry came to: [Machine.Result].
 type Result struct {
@@ -70,10 +75,12 @@ type Machine struct {
 	rng        *rand.Rand
 	holding    bool // removals wait in removed
 	removed    []removal
+	clearing   bool // and then, of everything that was there
 	expiring   bool
-	ended      []string     // subjects whose last message expired
-	warm       warm         // fetched for the entry
-	batch      batchScratch // of an atomic batch
+	steps      func() (more bool) // the rest of the entry, a slice at a time; nil: there is none
+	ended      []string           // subjects whose last message expired
+	warm       warm               // fetched for the entry
+	batch      batchScratch       // of an atomic batch
 
 	proposals proposals
 }
@@ -99,7 +106,11 @@ func New(o Options) *Machine {
 	m := &Machine{opts: o, store: o.Store, effects: o.Effects}
 	m.rng = rand.New(&m.pcg)
 	m.schedules.init()
+	if m.opts.Slice <= 0 {
+		m.opts.Slice = sliceDefault
+	}
 	m.store.OnRemove(m.onRemove)
+	m.store.OnClear(m.onClear)
 	if o.Config.FirstSeq > 1 && m.store.State().Last == 0 {
 		m.store.Skip(o.Config.FirstSeq-1, 0)
 	}
@@ -164,8 +175,12 @@ func (m *Machine) Hash() uint64 { return m.hash }
 
 // Apply applies an entry, wholly. It is false when the content of a message is needed first that is
 // not in memory: then nothing was changed, and Options.Resume is called when the same entry can
-// be applied.
+// be applied. It is false, too, after a slice of an entry that takes long: Options.Resume was called, and
+// until Apply is true for the same entry the state is [Machine.Halfway].
 func (m *Machine) Apply(entry []byte) (ok bool) {
+	if m.steps != nil {
+		return m.step()
+	}
 	r := codec.Reader{P: entry}
 	kind, now, level := r.Byte(), r.Int(), r.Uint()
 	if r.Bad || level > featureLevel {
@@ -182,6 +197,19 @@ func (m *Machine) Apply(entry []byte) (ok bool) {
 	if r.Bad {
 		m.err = badEntry(kind)
 	}
+	return m.steps == nil || m.step()
+}
+
+// Halfway tells that a part of an entry is applied, so that the state is none of the log.
+func (m *Machine) Halfway() bool { return m.steps != nil }
+
+// step goes on with the entry of which a part is applied, and tells whether that was all of it.
+func (m *Machine) step() (done bool) {
+	if m.steps() {
+		m.opts.Resume()
+		return false
+	}
+	m.steps = nil
 	return true
 }
 
@@ -229,7 +257,9 @@ func (m *Machine) begin(now int64) {
 
 // onRemove hears of every message that the store removes.
 func (m *Machine) onRemove(seq uint64, subj string, size int, why msgs.Why, lastOfSubject bool) {
-	m.hash = mix(m.hash, seq<<8|uint64(why))
+	if why != msgs.ByPurge { // how many went is in the hash then
+		m.hash = mix(m.hash, seq<<8|uint64(why))
+	}
 	marker := m.markers.take(seq)
 	if m.schedules.any() {
 		m.schedules.removed(subj, seq)
@@ -244,9 +274,25 @@ func (m *Machine) onRemove(seq uint64, subj string, size int, why msgs.Why, last
 	m.effects.Removed(seq, subj, size, why)
 }
 
+// onClear hears of a purge that left nothing. Whether the store tells it so, or message by message, is no part of the
+// state.
+func (m *Machine) onClear(_, _, _ uint64) {
+	m.markers.clear()
+	m.schedules.clear()
+	if m.holding {
+		m.clearing = true
+		return
+	}
+	m.effects.Cleared()
+}
+
 // tellRemoved tells of the removals that waited.
 func (m *Machine) tellRemoved() {
 	m.holding = false
+	if m.clearing {
+		m.clearing = false
+		m.effects.Cleared()
+	}
 	for i := range m.removed {
 		g := &m.removed[i]
 		m.effects.Removed(g.seq, g.subject, g.size, g.why)

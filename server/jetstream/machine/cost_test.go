@@ -38,6 +38,7 @@ func (c *countEffects) Acked(int, *api.PubAck)                { c.acked++ }
 func (c *countEffects) Refused(int, *api.Error)               { c.refused++ }
 func (c *countEffects) Stored(*Stored)                        { c.stored++ }
 func (c *countEffects) Removed(uint64, string, int, msgs.Why) {}
+func (c *countEffects) Cleared()                              {}
 
 // entryOf is an entry of n like messages.
 func entryOf(n int, header, data []byte) []byte {

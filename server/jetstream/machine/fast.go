@@ -96,8 +96,8 @@ type FastBatch struct {
 	id        string
 	chain     uint64 // ties its messages together when a refusal ends it
 	seq       uint64 // of the last message that came
-	done      uint64 // of the last message that is stored or refused
-	flying    int    // messages that are proposed and not applied
+	done      uint64 // up to here everything is stored or refused
+	flying    flights
 	acked     uint64 // the last that the publisher was told of
 	streamSeq uint64 // of its newest message that is stored
 	flow      int    // messages between acks
@@ -107,6 +107,46 @@ type FastBatch struct {
 	count     uint64
 	reply     []byte // where the final answer goes
 	heard     int64
+}
+
+// flights are the messages of a batch that are proposed and not applied, in their order. They land in it, but
+// for those that could not even be proposed: these are refused before what came earlier is stored.
+type flights struct {
+	seqs []uint64
+	head int // those before it have landed
+}
+
+func (f *flights) none() bool { return f.head == len(f.seqs) }
+
+func (f *flights) start(seq uint64) {
+	if f.head > 0 && len(f.seqs) == cap(f.seqs) {
+		f.seqs, f.head = f.seqs[:copy(f.seqs, f.seqs[f.head:])], 0
+	}
+	f.seqs = append(f.seqs, seq)
+}
+
+// land takes a message out. first tells that nothing earlier is under way, known that it was.
+func (f *flights) land(seq uint64) (first, known bool) {
+	i := slices.Index(f.seqs[f.head:], seq)
+	switch {
+	case i < 0:
+		return false, false
+	case i == 0:
+		f.head++
+	default:
+		f.seqs = slices.Delete(f.seqs, f.head+i, f.head+i+1)
+	}
+	if f.none() {
+		f.seqs, f.head = f.seqs[:0], 0
+	}
+	return i == 0, true
+}
+
+// forget takes out what comes behind a message.
+func (f *flights) forget(behind uint64) {
+	for !f.none() && f.seqs[len(f.seqs)-1] > behind {
+		f.seqs = f.seqs[:len(f.seqs)-1]
+	}
 }
 
 // FastAnswer says what becomes of a message of a fast batch, and what its publisher is told.
@@ -235,7 +275,7 @@ func (b *FastBatch) jump(to uint64) {
 
 // settle notes that nothing is under way.
 func (b *FastBatch) settle() {
-	if b.flying == 0 {
+	if b.flying.none() {
 		b.done = b.seq
 	}
 }
@@ -247,7 +287,7 @@ func (f *FastBatches) take(dst []byte, b *FastBatch, r *FastReply, reply []byte)
 		return f.end(dst, b, reply)
 	}
 	b.seq = r.Seq
-	b.flying++
+	b.flying.start(r.Seq)
 	if r.Op == FastCommit {
 		b.ended, b.count, b.reply = true, b.seq, slices.Clone(reply)
 	}
@@ -266,7 +306,7 @@ func (f *FastBatches) end(dst []byte, b *FastBatch, reply []byte) FastAnswer {
 
 // finish gives the final answer when nothing of an ended batch is under way.
 func (f *FastBatches) finish(a FastAnswer) FastAnswer {
-	if b := a.Batch; b.ended && b.flying == 0 && f.remove(b) {
+	if b := a.Batch; b.ended && b.flying.none() && f.remove(b) {
 		a.Final, a.Reply = true, b.reply
 		a.Ack = api.PubAck{Sequence: b.streamSeq, BatchId: b.id, BatchSize: b.count}
 	}
@@ -285,18 +325,20 @@ func (f *FastBatches) Stored(dst []byte, b *FastBatch, seq, streamSeq uint64) Fa
 	return f.finish(FastAnswer{Batch: b, Body: dst})
 }
 
-// landed notes that a message was applied.
-func (b *FastBatch) landed(seq uint64) {
-	b.flying--
-	b.done = max(b.done, seq)
+// landed notes that a message was applied, or could not be proposed. It is false for one that is behind the end.
+func (b *FastBatch) landed(seq uint64) bool {
+	first, known := b.flying.land(seq)
+	if first {
+		b.done = max(b.done, seq)
+	}
 	b.settle()
+	return known
 }
 
 // Refused tells that the message seq of a batch was refused. Where a gap ends a batch, so does this;
 // reply is the message's reply subject.
 func (f *FastBatches) Refused(dst []byte, b *FastBatch, seq uint64, err *api.Error, reply []byte) FastAnswer {
-	b.landed(seq)
-	if f.open[b.id] != b {
+	if known := b.landed(seq); !known || f.open[b.id] != b {
 		return FastAnswer{Batch: b, Err: err} // behind the one that ended the batch
 	}
 	if b.gapFail && seq == 1 {
@@ -311,8 +353,8 @@ func (f *FastBatches) Refused(dst []byte, b *FastBatch, seq uint64, err *api.Err
 	a := FastAnswer{Batch: b, Body: dst}
 	switch {
 	case b.gapFail:
-		b.ended, b.count, b.reply = true, seq-1, slices.Clone(reply)
-		b.flying = 0 // what follows is refused as well
+		b.ended, b.seq, b.count, b.reply = true, seq-1, seq-1, slices.Clone(reply)
+		b.flying.forget(seq) // what follows is refused as well
 	case b.ended && seq == b.count:
 		b.count--
 	}

@@ -26,6 +26,8 @@ type Effects interface {
 	Stored(s *Stored)
 	// Removed: a message is gone.
 	Removed(seq uint64, subject string, size int, why msgs.Why)
+	// Cleared: all messages are gone that were there, by a purge or rollup.
+	Cleared()
 }
 
 // Stored is a message that has just been stored.

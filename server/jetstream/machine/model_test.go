@@ -255,6 +255,8 @@ type pair struct {
 	stores [2]msgs.Store
 	ms     [2]*Machine
 	said   [2]*answers
+	// resumes counts what was left for later.
+	resumes int
 }
 
 // answers are what a machine tells about an entry.
@@ -271,7 +273,9 @@ func (a *answers) Removed(seq uint64, _ string, _ int, _ msgs.Why) {
 	a.order = append(a.order, fmt.Sprint("-", seq))
 }
 
-func newPair(cfg *api.StreamConfig) *pair {
+func (a *answers) Cleared() { a.order = append(a.order, "all") }
+
+func newPair(cfg *api.StreamConfig, slice int) *pair {
 	p := &pair{model: &model{cfg: cfg, now: 3600e9}}
 	for i := range p.ms {
 		p.stores[i] = &naiveStore{}
@@ -279,7 +283,7 @@ func newPair(cfg *api.StreamConfig) *pair {
 			p.stores[i] = msgs.NewMemory(nil, msgs.Options{})
 		}
 		p.said[i] = &answers{}
-		p.ms[i] = New(Options{Store: p.stores[i], Config: cfg, Effects: p.said[i]})
+		p.ms[i] = New(Options{Store: p.stores[i], Config: cfg, Effects: p.said[i], Slice: slice, Resume: func() { p.resumes++ }})
 	}
 	return p
 }
@@ -288,9 +292,12 @@ func newPair(cfg *api.StreamConfig) *pair {
 func (p *pair) apply(t *rapid.T, entry []byte) *answers {
 	for i, m := range p.ms {
 		*p.said[i] = answers{}
-		if !m.Apply(entry) || m.Err() != nil {
-			t.Fatalf("machine %d: entry is not applied: %v", i, m.Err())
+		for p.resumes = 0; !m.Apply(entry); p.resumes-- {
+			require.Equal(t, 1, p.resumes, "it says that it can go on")
+			require.True(t, m.Halfway())
 		}
+		require.False(t, m.Halfway())
+		require.NoError(t, m.Err(), "machine %d", i)
 	}
 	snapshot, hash := p.ms[1].Snapshot(), p.ms[1].Hash()
 	p.ms[1] = New(Options{Store: p.stores[1], Config: p.model.cfg, Effects: p.said[1]})
@@ -372,7 +379,7 @@ func drawPublication(t *rapid.T, m *model) publication {
 
 func TestMachineAgainstModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p := newPair(drawConfig(t))
+		p := newPair(drawConfig(t), rapid.IntRange(0, 3).Draw(t, "slice"))
 		m := p.model
 		var b Builder
 		batches := 0
@@ -415,6 +422,26 @@ func TestMachineAgainstModel(t *testing.T) {
 				hit = hit[:max(0, len(hit)-int(keep))]
 				m.remove(func(_ int, g *modelMsg) bool { return slices.Contains(hit, g.seq) })
 				require.Equal(t, uint64(len(hit)), p.ms[0].Result().Count)
+			},
+			"limits": func(t *rapid.T) {
+				cfg := *m.cfg
+				cfg.MaxMsgs, cfg.MaxMsgsPer = rapid.SampledFrom([]int64{-1, 1, 2, 4}).Draw(t, "msgs"), rapid.SampledFrom([]int64{-1, 1, 2}).Draw(t, "per subject")
+				cfg.DiscardNewPer = cfg.DiscardNewPer && cfg.MaxMsgsPer > 0
+				if cfg.Discard == api.DiscardNew && cfg.MaxMsgs > 0 { // which removes nothing
+					cfg.MaxMsgs = max(cfg.MaxMsgs, int64(len(m.msgs)))
+				}
+				m.cfg = &cfg
+				p.apply(t, EncodeConfig(nil, m.now, &cfg))
+				of := map[string]int64{}
+				for i := len(m.msgs) - 1; i >= 0; i-- {
+					subj := m.msgs[i].subject
+					if of[subj]++; cfg.MaxMsgsPer > 0 && of[subj] > cfg.MaxMsgsPer {
+						m.remove(func(j int, _ *modelMsg) bool { return j == i })
+					}
+				}
+				if n := len(m.msgs) - int(cfg.MaxMsgs); cfg.MaxMsgs > 0 && n > 0 {
+					m.remove(func(i int, _ *modelMsg) bool { return i < n })
+				}
 			},
 			"wait": func(t *rapid.T) {
 				m.now += int64(rapid.SampledFrom([]int{1, 1000, 2000, 5000}).Draw(t, "ms")) * 1e6

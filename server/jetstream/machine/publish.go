@@ -205,11 +205,10 @@ func (m *Machine) put(msg *message) (uint64, *api.Error) {
 // rollUp removes what the message replaces. It happens before the message is stored, so that a
 // per-subject limit does not refuse it; what is told to the outside comes after it.
 func (m *Machine) rollUp(msg *message) {
-	before := m.store.State().Last + 1
 	if msg.rollup == rollupAll {
-		m.store.Purge(nil, before, 0)
+		m.purge(nil)
 	} else if m.store.Subject(msg.subject).Count > 0 {
-		m.store.Purge(msgs.NewFilter(string(msg.subject)), before, 0)
+		m.purge(msgs.NewFilter(string(msg.subject)))
 	}
 }
 

@@ -82,6 +82,12 @@ func (t *schedules) removed(subj string, seq uint64) {
 	}
 }
 
+// clear ends all.
+func (t *schedules) clear() {
+	clear(t.bySubject)
+	t.queue = nil
+}
+
 // wait puts a schedule back in line, for due.
 func (t *schedules) wait(s *schedule, due int64) {
 	s.due = due

@@ -61,6 +61,8 @@ func (s *script) Removed(seq uint64, subj string, size int, why msgs.Why) {
 	s.printf("removed %d %s by %s", seq, subj, [...]string{"limit", "age", "delete", "purge", "ack"}[why])
 }
 
+func (s *script) Cleared() { s.printf("cleared") }
+
 func (s *script) Wanted(subj []byte) bool {
 	for _, w := range s.want {
 		if subject.Matches(subj, w) {
@@ -384,6 +386,7 @@ func (c *capture) Acked(_ int, a *api.PubAck)            { c.seq = a.Sequence }
 func (c *capture) Refused(_ int, err *api.Error)         { c.err = err }
 func (c *capture) Stored(*Stored)                        {}
 func (c *capture) Removed(uint64, string, int, msgs.Why) {}
+func (c *capture) Cleared()                              {}
 
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")

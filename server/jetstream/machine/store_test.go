@@ -19,6 +19,7 @@ type naiveStore struct {
 	lastTime int64
 	limits   msgs.Limits
 	removed  func(seq uint64, subject string, size int, why msgs.Why, lastOfSubject bool)
+	cleared  func(first, last, msgs uint64)
 	cold     bool     // Load finds nothing in memory
 	fetches  []func() // answers to Fetch that are due
 }
@@ -80,6 +81,14 @@ func (s *naiveStore) SetLimits(l msgs.Limits) {
 }
 
 func (s *naiveStore) OnRemove(fn func(uint64, string, int, msgs.Why, bool)) { s.removed = fn }
+
+func (s *naiveStore) OnClear(fn func(first, last, msgs uint64)) { s.cleared = fn }
+
+// LimitStep does all of it.
+func (s *naiveStore) LimitStep(w *msgs.Limiting, _ int) bool {
+	s.SetLimits(w.Limits)
+	return false
+}
 
 // drop removes the i-th message.
 func (s *naiveStore) drop(i int, why msgs.Why) {
@@ -176,20 +185,28 @@ func selects(f *msgs.Filter, subj string) bool {
 func (s *naiveStore) Purge(f *msgs.Filter, before uint64, keep uint64) uint64 {
 	var seqs []uint64
 	for _, m := range s.msgs {
-		if selects(f, m.Subject) {
+		if selects(f, m.Subject) && (before == 0 || m.Seq < before) {
 			seqs = append(seqs, m.Seq)
 		}
 	}
 	seqs = seqs[:len(seqs)-min(len(seqs), int(keep))]
-	n := uint64(0)
-	for _, seq := range seqs {
-		if before == 0 || seq < before {
-			i, _ := s.find(seq)
-			s.drop(i, msgs.ByPurge)
-			n++
-		}
+	if n := len(s.msgs); n > 0 && len(seqs) == n && keep == 0 && (before == 0 || before > s.last) && s.cleared != nil {
+		first := s.msgs[0].Seq
+		s.msgs = nil
+		s.cleared(first, s.last, uint64(n))
+		return uint64(n)
 	}
-	return n
+	for _, seq := range seqs {
+		i, _ := s.find(seq)
+		s.drop(i, msgs.ByPurge)
+	}
+	return uint64(len(seqs))
+}
+
+// PurgeStep does all of it.
+func (s *naiveStore) PurgeStep(p *msgs.Purging, _ int) bool {
+	p.Removed = s.Purge(p.Filter, p.Before, p.Keep)
+	return false
 }
 
 func (s *naiveStore) deadline(m *naiveMsg) int64 {
@@ -315,7 +332,7 @@ func (s *naiveStore) Delete(done func(error))                 { done(nil) }
 // clone gives a store in the same state.
 func (s *naiveStore) clone() *naiveStore {
 	c := *s
-	c.msgs, c.fetches, c.removed = slices.Clone(s.msgs), nil, nil
+	c.msgs, c.fetches, c.removed, c.cleared = slices.Clone(s.msgs), nil, nil, nil
 	return &c
 }
 

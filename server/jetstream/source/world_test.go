@@ -162,6 +162,7 @@ func (w *world) Stored(m *machine.Stored) {
 	}
 }
 func (w *world) Removed(uint64, string, int, msgs.Why) {}
+func (w *world) Cleared()                              {}
 
 func (w *world) run(d time.Duration) { w.sim.RunFor(d) }
 

@@ -2,12 +2,14 @@ package stream
 
 import (
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
 	"github.com/lockstepmq/lockstep/server/jetstream/codec"
 	"github.com/lockstepmq/lockstep/server/jetstream/machine"
 	"github.com/lockstepmq/lockstep/server/raft"
+	"github.com/lockstepmq/lockstep/server/subject"
 	"github.com/lockstepmq/lockstep/storage/msgs"
 )
 
@@ -27,7 +29,7 @@ func (s *Stream) State() api.StreamState {
 		LastSeq: st.Last, LastTime: timeOf(st.LastTime), NumSubjects: st.Subjects, NumDeleted: int(st.Deleted),
 		Consumers: s.consumers.visible,
 	}
-	if st.Last == 0 {
+	if st.Last == 0 && s.cfg.FirstSeq != 1 { // no message yet: the first is not known, unless it was stated
 		out.FirstSeq = 0
 	}
 	if len(st.LostMsgs) > 0 {
@@ -94,12 +96,21 @@ func (s *Stream) Purge(r *api.JSApiStreamPurgeRequest, done func(uint64, *api.Er
 	p := machine.EncodePurge([]byte{kindMessages}, s.now, r.Subject, r.Sequence, r.Keep)
 	s.administer(p, func(res machine.Result) {
 		if res.Err == nil {
+			s.saveRest()
 			for _, h := range s.consumers.all() {
-				h.c.Purged()
+				if h.concerns(r.Subject) {
+					h.c.Purged()
+				}
 			}
 		}
 		done(res.Count, res.Err)
 	})
+}
+
+// concerns tells whether a consumer may have to do with messages of a filter; "" is all.
+func (h *hosted) concerns(filter string) bool {
+	filters := h.c.Filters()
+	return filter == "" || len(filters) == 0 || slices.ContainsFunc(filters, func(f string) bool { return subject.Overlaps(f, filter) })
 }
 
 // DeleteMsg removes one message, and with erase its bytes too.
@@ -238,7 +249,7 @@ func (s *Stream) updateConsumer(h *hosted, next *api.ConsumerConfig, action api.
 	next.Name = h.name
 	next.PauseUntil = was.PauseUntil
 	if next.Sourcing && was.Sourcing {
-		done = s.startingOver(h, max(next.OptStartSeq, 1), done)
+		done = s.startingOver(h, s.startOf(next), done)
 	}
 	if was.Equal(next) {
 		done(s.consumerInfo(h), false, nil)
@@ -275,8 +286,17 @@ func (s *Stream) startingOver(h *hosted, seq uint64, done func(*api.ConsumerInfo
 			done(info, created, err)
 			return
 		}
-		h.c.Reset(seq, func(_ uint64, err *api.Error) { done(s.consumerInfo(h), false, err) })
+		s.saveFirst(h)
+		h.c.StartOver(seq, func(_ uint64, err *api.Error) { done(s.consumerInfo(h), false, err) })
 	}
+}
+
+// startOf is the first sequence that a mirror or source asks for.
+func (s *Stream) startOf(cfg *api.ConsumerConfig) uint64 {
+	if t := cfg.OptStartTime; t != nil {
+		return s.store.FirstAtOrAfter(api.Nanos(*t))
+	}
+	return max(cfg.OptStartSeq, 1)
 }
 
 // ConsumerInfo reports a consumer.

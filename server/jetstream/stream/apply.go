@@ -17,14 +17,15 @@ import (
 const (
 	kindMessages       = 1 // for the machine
 	kindEvents         = 2
-	kindConsumerCreate = 3
-	kindConsumerUpdate = 4
 	kindConsumerDelete = 5
 	kindConfig         = 6
+	kindConsumerCreate = 10
+	kindConsumerUpdate = 11
 	// Of a stream that is made of a backup.
-	kindConsumerRestore = 7
 	kindRestoreRemove   = 8
 	kindRestored        = 9
+	kindConsumerRestore = 12
+	// 3, 4 and 7 were 10 to 12 with configurations in JSON.
 )
 
 // answerTag is what an administrative entry carries to its apply.
@@ -32,6 +33,12 @@ type answerTag struct{ done func() }
 
 // Apply is part of [raft.Machine].
 func (s *Stream) Apply(e *raft.Entry) bool {
+	done := s.apply(e)
+	s.halfway = !done && s.machine.Halfway()
+	return done
+}
+
+func (s *Stream) apply(e *raft.Entry) bool {
 	if len(e.Payload) == 0 {
 		return true
 	}
@@ -47,7 +54,9 @@ func (s *Stream) Apply(e *raft.Entry) bool {
 	case kindConsumerDelete:
 		s.applyConsumerDelete(e)
 	case kindConfig:
-		s.applyConfig(e)
+		if !s.applyConfig(e) {
+			return false
+		}
 	case kindConsumerRestore:
 		s.applyConsumerRestore(e)
 	case kindRestoreRemove:
@@ -103,6 +112,8 @@ func (s *Stream) Applied(replayed bool) {
 	default:
 		s.lead((*consumer.Consumer).Recovered)
 	}
+	s.afterEvents()
+	s.letIn()
 	s.endTask()
 }
 
@@ -128,6 +139,10 @@ func (s *Stream) count() {
 		s.spec.Usage.addConsumers(n - s.counted.consumers)
 		s.counted.consumers = n
 	}
+	if n := int64(s.consumers.len() - s.consumers.visible); n != s.counted.internal {
+		s.spec.Usage.addInternal(n - s.counted.internal)
+		s.counted.internal = n
+	}
 }
 
 // uncount takes back what a stream that goes was counted for.
@@ -135,51 +150,38 @@ func (s *Stream) uncount() {
 	s.spec.Usage.add(s.cfg.Storage, -s.counted.bytes)
 	s.spec.Usage.addMessages(-s.counted.messages)
 	s.spec.Usage.addConsumers(-s.counted.consumers)
+	s.spec.Usage.addInternal(-s.counted.internal)
 	s.counted = counted{}
 }
 
-// appendConsumerEntry writes the JSON of a consumer's configuration with what identifies it.
+// appendConsumerEntry writes a consumer's configuration with what identifies it.
 func appendConsumerEntry(dst []byte, id uint32, name string, created time.Time, cfg *api.ConsumerConfig) []byte {
-	text, err := json.Marshal(cfg)
-	if err != nil {
-		panic("consumer configuration: " + err.Error()) // plain fields only
-	}
 	b := binary.AppendUvarint(dst, uint64(id))
 	b = codec.AppendBytes(b, name)
 	b = binary.AppendVarint(b, created.UnixNano())
-	return codec.AppendBytes(b, text)
+	return appendConsumerConfig(b, name, cfg)
 }
 
-func readConsumerEntry(p []byte) (id uint32, name string, created time.Time, cfg *api.ConsumerConfig, err error) {
-	d := codec.Reader{P: p}
+// readConsumerEntry reads it off d. If the consumer's metadata equals labels, it is that map, which nobody may change.
+func readConsumerEntry(d *codec.Reader, labels map[string]string) (id uint32, name string, created time.Time, cfg *api.ConsumerConfig, err error) {
 	id, name = uint32(d.Uint()), d.Text()
 	created = time.Unix(0, d.Int()).UTC()
-	text := d.Bytes()
+	cfg = readConsumerConfig(d, name, labels)
 	if d.Err() != nil {
-		return 0, "", created, nil, d.Err()
-	}
-	cfg = &api.ConsumerConfig{}
-	if err := json.Unmarshal(text, cfg); err != nil {
-		return 0, "", created, nil, fmt.Errorf("%w: consumer configuration: %v", codec.ErrUnreadable, err)
-	}
-	if cfg.Name == name { // one string for all
-		cfg.Name = name
-	}
-	if cfg.Durable == name {
-		cfg.Durable = name
+		return 0, "", created, nil, fmt.Errorf("%w: consumer configuration", d.Err())
 	}
 	return id, name, created, cfg, nil
 }
 
 func (s *Stream) applyConsumerCreate(e *raft.Entry) {
-	id, name, created, cfg, err := readConsumerEntry(e.Payload[1:])
+	id, name, created, cfg, err := readConsumerEntry(&codec.Reader{P: e.Payload[1:]}, s.consumers.labels)
 	if err != nil {
 		s.fail(err)
 		return
 	}
-	cfg.Metadata = s.consumers.share(cfg.Metadata)
-	h := &hosted{id: id, name: name}
-	h.c = consumer.New(hostOf{s}, consumer.Spec{ID: id, Name: name, Created: created, Config: cfg})
+	s.consumers.labels = cfg.Metadata
+	h := newHosted(id, name, cfg)
+	h.c = consumer.New(hostOf{s, h}, consumer.Spec{ID: id, Name: name, Created: created, Config: cfg, Window: s.env.Limits.Window})
 	s.consumers.add(h)
 	s.adopt(h)
 	if s.leads {
@@ -188,12 +190,12 @@ func (s *Stream) applyConsumerCreate(e *raft.Entry) {
 }
 
 func (s *Stream) applyConsumerUpdate(e *raft.Entry) {
-	id, _, _, cfg, err := readConsumerEntry(e.Payload[1:])
+	id, _, _, cfg, err := readConsumerEntry(&codec.Reader{P: e.Payload[1:]}, nil)
 	if err != nil {
 		s.fail(err)
 		return
 	}
-	h := s.consumers.byID[id]
+	h := s.consumers.byID(id)
 	if h == nil {
 		return
 	}
@@ -202,6 +204,7 @@ func (s *Stream) applyConsumerUpdate(e *raft.Entry) {
 	if narrowed {
 		s.eachNeeded(h, func(seq uint64) { needed = append(needed, seq) })
 	}
+	s.saveFirst(h)
 	s.consumers.refilter(h, func() { h.c.Update(cfg) })
 	for _, seq := range needed {
 		if subj, ok := s.store.SubjectOf(seq); ok && !h.c.Matches([]byte(subj)) {
@@ -212,27 +215,31 @@ func (s *Stream) applyConsumerUpdate(e *raft.Entry) {
 
 func (s *Stream) applyConsumerDelete(e *raft.Entry) {
 	d := codec.Reader{P: e.Payload[1:]}
-	h := s.consumers.byID[uint32(d.Uint())]
+	h := s.consumers.byID(uint32(d.Uint()))
 	if h == nil {
 		return
 	}
+	s.saveFirst(h)
 	s.consumers.remove(h)
 	s.disown(h)
 	h.c.Stop(consumer.Deleted)
 }
 
-// applyConfig puts a configuration in force.
-func (s *Stream) applyConfig(e *raft.Entry) {
+// applyConfig puts a configuration in force. It is false while the machine is at it.
+func (s *Stream) applyConfig(e *raft.Entry) bool {
 	d := codec.Reader{P: e.Payload[1:]}
 	now := d.Int()
 	cfg := &api.StreamConfig{}
 	if err := json.Unmarshal(d.Bytes(), cfg); d.Err() != nil || err != nil {
 		s.fail(fmt.Errorf("%w: stream configuration: %v", codec.ErrUnreadable, err))
-		return
+		return true
+	}
+	if !s.machine.SetConfig(cfg, now) {
+		return false
 	}
 	was := s.cfg
 	s.cfg = cfg
-	s.machine.SetConfig(cfg, now)
+	s.saveRest()
 	for _, h := range s.consumers.all() {
 		h.c.StreamChanged()
 	}
@@ -242,4 +249,5 @@ func (s *Stream) applyConfig(e *raft.Entry) {
 	if s.leads {
 		s.reconfigure(was)
 	}
+	return true
 }

@@ -1,11 +1,11 @@
 package stream
 
 import (
-	"maps"
 	"slices"
 	"strings"
 	"sync"
 
+	"github.com/lockstepmq/lockstep/server/jetstream/api"
 	"github.com/lockstepmq/lockstep/server/jetstream/consumer"
 	"github.com/lockstepmq/lockstep/server/subject"
 )
@@ -15,9 +15,32 @@ type hosted struct {
 	c         *consumer.Consumer
 	id        uint32
 	name      string
-	listening bool // told of new and removed messages
-	queued    bool // in the run queue
-	gone      bool
+	listening bool  // told of new and removed messages
+	queued    bool  // in the run queue
+	listed    bool  // in the registry, since then and for good
+	gone      bool  // from it
+	takes     kinds // for publishers' strands: does not change
+}
+
+// kinds are what may be sent to a consumer.
+type kinds uint8
+
+const (
+	takesPulls kinds = 1 << iota // of push consumers, too, which say what they are
+	takesAcks
+	takesFlow // answers to flow control
+)
+
+// newHosted makes the place of a consumer in the registry.
+func newHosted(id uint32, name string, cfg *api.ConsumerConfig) *hosted {
+	h := &hosted{id: id, name: name, takes: takesPulls}
+	if cfg.AckPolicy == api.AckExplicit || cfg.AckPolicy == api.AckAll {
+		h.takes |= takesAcks
+	}
+	if cfg.FlowControl {
+		h.takes |= takesFlow
+	}
+	return h
 }
 
 // consumers is the registry: by name, by id, by filter, and those that listen. It belongs to
@@ -25,24 +48,15 @@ type hosted struct {
 type consumers struct {
 	mu      sync.RWMutex // guards byName against has; held across no call out
 	byName  map[string]*hosted
-	byID    map[uint32]*hosted
-	of      map[*consumer.Consumer]*hosted
+	roll    roll
 	nextID  uint32
-	labels  map[string]string // metadata of the consumer created last; most have the same
+	labels  map[string]string // metadata of the consumer made last; most have the same
 	visible int               // but for those of mirrors and sources
 
 	interest listeners // all, where retention asks
 	awake    listeners // those that wait for new messages
 	run      []*hosted // in turn
 	running  bool      // a task is posted
-}
-
-// share gives equal metadata of consumers one map, which nobody changes in place.
-func (r *consumers) share(metadata map[string]string) map[string]string {
-	if !maps.Equal(metadata, r.labels) {
-		r.labels = metadata
-	}
-	return r.labels
 }
 
 // listeners are consumers by what they filter on.
@@ -93,15 +107,15 @@ func (l *listeners) matching(subj []byte) []*hosted {
 func (l *listeners) empty() bool { return len(l.all) == 0 && l.indexed == 0 }
 
 func (r *consumers) init() {
-	r.byName, r.byID = make(map[string]*hosted), make(map[uint32]*hosted)
-	r.of = make(map[*consumer.Consumer]*hosted)
+	r.byName = make(map[string]*hosted)
 }
 
-// has tells whether there is a consumer of this name. Any strand.
-func (r *consumers) has(name []byte) bool {
+// has tells whether there is a consumer of this name that takes what is sent to it. Any strand.
+func (r *consumers) has(name []byte, what kinds) bool {
 	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.byName[string(name)] != nil
+	h := r.byName[string(name)]
+	r.mu.RUnlock()
+	return h != nil && h.takes&what != 0
 }
 
 func (r *consumers) len() int { return len(r.byName) }
@@ -115,7 +129,8 @@ func (r *consumers) add(h *hosted) {
 	r.mu.Lock()
 	r.byName[h.name] = h
 	r.mu.Unlock()
-	r.byID[h.id], r.of[h.c] = h, h
+	r.roll.add(h)
+	h.listed = true
 	r.nextID = max(r.nextID, h.id+1)
 	if !h.c.Config().Direct {
 		r.visible++
@@ -128,8 +143,7 @@ func (r *consumers) remove(h *hosted) {
 	r.mu.Lock()
 	delete(r.byName, h.name)
 	r.mu.Unlock()
-	delete(r.byID, h.id)
-	delete(r.of, h.c)
+	r.roll.remove(h.id)
 	if !h.c.Config().Direct {
 		r.visible--
 	}
@@ -154,15 +168,11 @@ func (r *consumers) refilter(h *hosted, change func()) {
 	}
 }
 
-// all gives the consumers in the order of their creation.
-func (r *consumers) all() []*hosted {
-	list := make([]*hosted, 0, len(r.byID))
-	for _, h := range r.byID { //lockstep:ordered sorted below
-		list = append(list, h)
-	}
-	slices.SortFunc(list, func(a, b *hosted) int { return int(int64(a.id) - int64(b.id)) }) //lockstep:total ids are unique
-	return list
-}
+// byID finds a consumer by its number.
+func (r *consumers) byID(id uint32) *hosted { return r.roll.get(id) }
+
+// all gives the consumers in the order of their creation, as they are now.
+func (r *consumers) all() []*hosted { return r.roll.all() }
 
 // names gives the consumers by name, ascending.
 func (r *consumers) names() []*hosted {
@@ -212,7 +222,7 @@ func (s *Stream) schedule(h *hosted) {
 func (s *Stream) runConsumers() {
 	r := &s.consumers
 	r.running = false
-	if s.closed {
+	if s.closed || s.halfway {
 		return
 	}
 	s.tick()
@@ -222,7 +232,11 @@ func (s *Stream) runConsumers() {
 		r.run[0] = nil
 		r.run = r.run[1:]
 		h.queued = false
-		if !h.gone && h.c.Step(stepBudget) {
+		if h.gone {
+			continue
+		}
+		s.saveFirst(h)
+		if h.c.Step(stepBudget) {
 			s.schedule(h)
 		}
 	}

@@ -96,14 +96,32 @@ func (x effects) Removed(seq uint64, subject string, size int, why msgs.Why) {
 	case !s.leads:
 	case why == msgs.ByDelete:
 		for _, h := range s.consumers.all() {
+			s.saveFirst(h)
 			h.c.Removed(seq, subject, why)
 		}
 	case !s.consumers.awake.empty():
 		for _, h := range s.consumers.awake.all {
+			s.saveFirst(h)
 			h.c.Removed(seq, subject, why)
 		}
 		for _, h := range s.consumers.awake.matching([]byte(subject)) {
+			s.saveFirst(h)
 			h.c.Removed(seq, subject, why)
+		}
+	}
+}
+
+// Cleared is Removed of everything that was there.
+func (x effects) Cleared() {
+	s := x.s
+	clear(s.keep.needs)
+	if !s.leads || s.consumers.awake.empty() {
+		return
+	}
+	for _, h := range s.consumers.all() {
+		if h.listening {
+			s.saveFirst(h)
+			h.c.Cleared()
 		}
 	}
 }

@@ -16,6 +16,7 @@ func (s *Stream) Close(done func()) {
 	s.unsubscribe()
 	s.stopBackups()
 	s.stopFollowing(source.Left)
+	s.saveRest()
 	for _, h := range s.consumers.all() {
 		h.c.Stop(consumer.Shutdown)
 	}
@@ -57,12 +58,14 @@ func (s *Stream) Delete(done func()) {
 	s.unsubscribe()
 	s.stopBackups()
 	s.stopFollowing(source.Removed)
+	s.saving = nil
 	for _, h := range s.consumers.all() {
 		h.c.Stop(consumer.StreamDeleted)
 		s.consumers.remove(h)
 		s.consumerDeleted(h)
 	}
 	s.closed = true
+	s.letIn()
 	s.wake.Stop()
 	s.sender.Flush()
 	s.uncount()

@@ -35,8 +35,10 @@ func TestConsumerEntriesAreReadBack(t *testing.T) {
 	cfg := &api.ConsumerConfig{Durable: "d", Name: "d", AckPolicy: api.AckExplicit, FilterSubjects: []string{"a", "b.>"}, MaxDeliver: -1}
 	b := appendConsumerEntry([]byte{kindConsumerCreate}, 9, "d", created, cfg)
 	require.Equal(t, byte(kindConsumerCreate), b[0])
-	id, name, at, got, err := readConsumerEntry(b[1:])
+	d := &codec.Reader{P: b[1:]}
+	id, name, at, got, err := readConsumerEntry(d, nil)
 	require.NoError(t, err)
+	require.False(t, d.More())
 	require.Equal(t, uint32(9), id)
 	require.Equal(t, "d", name)
 	require.Equal(t, created, at)
@@ -45,18 +47,20 @@ func TestConsumerEntriesAreReadBack(t *testing.T) {
 
 func FuzzConsumerEntry(f *testing.F) {
 	f.Add(appendConsumerEntry(nil, 1, "name", time.Unix(1, 0), &api.ConsumerConfig{Name: "name"}))
+	f.Add(appendConsumerEntry(nil, 1, "name", time.Unix(1, 0), everyField()))
 	f.Add([]byte{})
 	f.Add([]byte{1, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, p []byte) {
-		id, name, created, cfg, err := readConsumerEntry(p)
+		id, name, created, cfg, err := readConsumerEntry(&codec.Reader{P: p}, nil)
 		if err != nil {
 			require.ErrorIs(t, err, codec.ErrUnreadable)
 			return
 		}
 		again := appendConsumerEntry(nil, id, name, created, cfg)
-		_, name2, _, _, err := readConsumerEntry(again)
+		_, name2, _, cfg2, err := readConsumerEntry(&codec.Reader{P: again}, nil)
 		require.NoError(t, err)
 		require.Equal(t, name, name2)
+		require.Equal(t, api.Marshal(cfg), api.Marshal(cfg2))
 	})
 }
 

@@ -85,12 +85,13 @@ func (s *Stream) applyEvents(e *raft.Entry) {
 			s.fail(d.Err())
 			return
 		}
-		h := s.consumers.byID[id]
+		h := s.consumers.byID(id)
 		switch {
 		case h == nil: // deleted meanwhile
 		case tag == nil:
 			h.c.Replay(event)
 		default:
+			s.saveFirst(h)
 			h.c.Committed(event)
 		}
 		if h != nil && consumer.IsReset(event) {
@@ -109,4 +110,6 @@ func (s *Stream) applyEvents(e *raft.Entry) {
 
 // settled tells whether the consumers' state is exactly what the applied entries made: a
 // leader's runs ahead of its log by what is not committed yet.
-func (s *Stream) settled() bool { return s.events.flying == 0 && s.events.count == 0 }
+func (s *Stream) settled() bool {
+	return s.events.flying == 0 && s.events.count == 0 && (s.machine == nil || !s.machine.Halfway())
+}

@@ -34,6 +34,7 @@ func (s *Stream) Consumers() []Handle {
 
 // PauseConsumer stops deliveries until a time; one that is zero or past resumes them.
 func (s *Stream) PauseConsumer(h Handle, until time.Time, done func(api.ConsumerPauseResponse)) {
+	s.saveFirst(h.h)
 	h.h.c.Pause(until, func() {
 		info := h.h.c.Info()
 		resp := api.ConsumerPauseResponse{Paused: info.Paused, PauseRemaining: info.PauseRemaining}
@@ -45,10 +46,14 @@ func (s *Stream) PauseConsumer(h Handle, until time.Time, done func(api.Consumer
 }
 
 // UnpinConsumer takes the pin from who has it; false for a group that is not there.
-func (s *Stream) UnpinConsumer(h Handle, group string) bool { return h.h.c.Unpin(group) }
+func (s *Stream) UnpinConsumer(h Handle, group string) bool {
+	s.saveFirst(h.h)
+	return h.h.c.Unpin(group)
+}
 
 // ResetConsumer moves a consumer back to seq, or with 0 to behind its ack floor.
 func (s *Stream) ResetConsumer(h Handle, seq uint64, done func(uint64, *api.Error)) {
+	s.saveFirst(h.h)
 	h.h.c.Reset(seq, done)
 }
 

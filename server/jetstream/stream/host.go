@@ -10,8 +10,11 @@ import (
 	"github.com/lockstepmq/lockstep/storage/msgs"
 )
 
-// hostOf is the [consumer.Host] of all consumers of a stream.
-type hostOf struct{ s *Stream }
+// hostOf is the [consumer.Host] of a consumer.
+type hostOf struct {
+	s *Stream
+	h *hosted
+}
 
 var _ consumer.Host = hostOf{}
 
@@ -25,9 +28,18 @@ func (h hostOf) Rand() *rand.Rand          { return h.s.strand.Rand("consumers")
 func (h hostOf) Account() string { return h.s.spec.Account.Name }
 func (h hostOf) Domain() string  { return h.s.env.Domain }
 
+func (h hostOf) NamesAccounts() bool { return h.s.env.NamesAccounts }
+
 // NewTimer gives a timer whose task is one of the stream's.
 func (h hostOf) NewTimer(task func()) clock.Timer {
-	s := h.s
+	return h.s.newTimer(func() {
+		h.s.saveFirst(h.h)
+		task()
+	})
+}
+
+// newTimer gives a timer whose task is one of the stream's.
+func (s *Stream) newTimer(task func()) clock.Timer {
 	return s.strand.NewTimer(func() {
 		if s.closed {
 			return
@@ -58,29 +70,33 @@ func (h hostOf) Interested(inbox, queue string) bool {
 func (h hostOf) Watch(inbox string, c *consumer.Consumer) (stop func()) {
 	s := h.s
 	return s.env.Broker.WatchInterest(s.spec.Account, inbox, s.strand, func() {
-		if hc := s.consumers.of[c]; hc != nil && !s.closed {
+		if h.registered() && !s.closed {
 			s.tick()
+			s.saveFirst(h.h)
 			c.InterestChanged(inbox)
 			s.endTask()
 		}
 	})
 }
 
-func (h hostOf) Run(c *consumer.Consumer) {
-	if hc := h.s.consumers.of[c]; hc != nil {
-		h.s.schedule(hc)
+// registered tells whether the consumer is one of the stream's: not yet, or not any more, is none.
+func (h hostOf) registered() bool { return h.h.listed && !h.h.gone }
+
+func (h hostOf) Run(*consumer.Consumer) {
+	if h.registered() {
+		h.s.schedule(h.h)
 	}
 }
 
-func (h hostOf) Record(c *consumer.Consumer, event []byte, prompt bool, committed func()) {
-	if hc := h.s.consumers.of[c]; hc != nil {
-		h.s.record(hc, event, prompt, committed)
+func (h hostOf) Record(_ *consumer.Consumer, event []byte, prompt bool, committed func()) {
+	if h.registered() {
+		h.s.record(h.h, event, prompt, committed)
 	}
 }
 
-func (h hostOf) Release(c *consumer.Consumer, first, last uint64) {
-	if hc := h.s.consumers.of[c]; hc != nil {
-		h.s.release(hc, first, last)
+func (h hostOf) Release(_ *consumer.Consumer, first, last uint64) {
+	if h.registered() {
+		h.s.release(h.h, first, last)
 	}
 }
 
@@ -88,15 +104,15 @@ func (h hostOf) Advise(subject string, build func(id string, now time.Time) any)
 	h.s.Advise(subject, build)
 }
 
-func (h hostOf) Expire(c *consumer.Consumer) {
-	if hc := h.s.consumers.of[c]; hc != nil {
-		h.s.expire(hc)
+func (h hostOf) Expire(*consumer.Consumer) {
+	if h.registered() {
+		h.s.expire(h.h)
 	}
 }
 
-func (h hostOf) Listen(c *consumer.Consumer, on bool) {
-	if hc := h.s.consumers.of[c]; hc != nil {
-		h.s.consumers.listen(hc, on)
+func (h hostOf) Listen(_ *consumer.Consumer, on bool) {
+	if h.registered() {
+		h.s.consumers.listen(h.h, on)
 	}
 }
 

@@ -50,9 +50,15 @@ func (s *Stream) leaderLimits(size int) machine.LeaderLimits {
 	var l machine.LeaderLimits
 	if u.over(s.cfg.Storage, int64(size)) {
 		l |= machine.AccountExceeded
+		if u.complains(s.cfg.Storage, s.mono) {
+			s.env.Log.Warnf("JetStream %s resource limits exceeded for account: %q", s.cfg.Storage, s.spec.Account.Name)
+		}
 	}
 	if u.total != nil && u.total.over(s.cfg.Storage, int64(size)) {
 		l |= machine.ServerExceeded
+		if u.total.complains(s.cfg.Storage, s.mono) {
+			s.env.Log.Errorf("JetStream %s resource limits exceeded for server", s.cfg.Storage)
+		}
 	}
 	return l
 }

@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,7 +19,7 @@ import (
 )
 
 // stateVersion is the first byte of a checkpoint's state.
-const stateVersion = 1
+const stateVersion = 2
 
 // Open starts a stream: it recovers what the log and the disk have of it, or begins
 // empty. done is called on the stream's strand when it serves, or with what keeps it from
@@ -32,6 +31,7 @@ func Open(env *Env, spec Spec, done func(*Stream, error)) {
 		waiting: make(map[string][]func()),
 		keep:    retention{needs: make(map[uint64]uint32)},
 		subs:    make(map[string]*account.Subscription), ctl: make(map[string]*account.Subscription),
+		heads: headsOf(spec.Account.Name, spec.Config.Name, env.Domain),
 	}
 	s.consumers.init()
 	s.opened = func(err error) { done(s, err) }
@@ -112,6 +112,7 @@ func (s *Stream) Restore(state []byte, done func(error)) {
 		}
 		o.Sealer = sealer
 	}
+	o.OnLost = s.tellLost
 	msgs.OpenFile(s.env.Disk, s.strand, s.spec.Dir, manifest, o, func(st msgs.Store, report *msgs.Report, err error) {
 		if err != nil {
 			done(err)
@@ -137,7 +138,12 @@ func (s *Stream) reportDamage(r *msgs.Report) {
 	}
 }
 
-// restoreState reads what checkpointState wrote, behind the manifest.
+// tellLost logs messages that a read found damaged.
+func (s *Stream) tellLost(seq uint64, messages int) {
+	s.env.Log.Errorf("Stream '%s > %s': %d messages are lost to damage, the first is %d", s.spec.Account.Name, s.name, messages, seq)
+}
+
+// restoreState reads what a checkpoint has behind the manifest; see [saving].
 func (s *Stream) restoreState(d *codec.Reader, any bool) error {
 	var snapshot []byte
 	if any {
@@ -150,7 +156,7 @@ func (s *Stream) restoreState(d *codec.Reader, any bool) error {
 	}
 	s.machine = machine.New(machine.Options{
 		Store: s.store, Config: s.cfg, Effects: effects{s}, Interest: s, Domain: s.env.Domain,
-		Resume: func() { s.group.Resume() },
+		Resume: func() { s.group.Resume() }, Slice: s.slice(),
 	})
 	if !any {
 		return nil
@@ -160,14 +166,14 @@ func (s *Stream) restoreState(d *codec.Reader, any bool) error {
 	}
 	s.consumers.nextID = uint32(d.Uint())
 	for range d.Uint() {
-		id, name, created, cfg, err := readConsumerEntry(d.Bytes())
+		id, name, created, cfg, err := readConsumerEntry(d, s.consumers.labels)
 		if err != nil {
 			return err
 		}
-		h := &hosted{id: id, name: name}
-		spec := consumer.Spec{ID: id, Name: name, Created: created, Config: cfg}
-		cfg.Metadata = s.consumers.share(cfg.Metadata)
-		if h.c, err = consumer.Restore(hostOf{s}, spec, d.Bytes()); err != nil {
+		h := newHosted(id, name, cfg)
+		spec := consumer.Spec{ID: id, Name: name, Created: created, Config: cfg, Window: s.env.Limits.Window}
+		s.consumers.labels = cfg.Metadata
+		if h.c, err = consumer.Restore(hostOf{s, h}, spec, d.Bytes()); err != nil {
 			return fmt.Errorf("state of consumer %q of stream %q: %w", name, s.name, err)
 		}
 		s.consumers.add(h)
@@ -190,15 +196,23 @@ func (s *Stream) Checkpoint(done func([]byte, error)) {
 		done(nil, errNotNow)
 		return
 	}
-	state := s.checkpointState()
+	v := s.newSaving(done)
+	s.saving = v
+	s.saveMore()
 	s.store.Checkpoint(func(manifest []byte, err error) {
-		if err != nil {
+		switch {
+		case s.saving != v: // the stream is gone
+		case err != nil:
+			s.saving = nil
 			done(nil, err)
-			return
+			if errors.Is(err, msgs.ErrFenced) { // what it wrote last may be nowhere but in the log: a restart has it again
+				s.fail(err)
+			}
+		default:
+			s.manifest = manifest
+			v.store, v.stored = manifest, true
+			s.saved()
 		}
-		s.manifest = manifest
-		b := codec.AppendBytes([]byte{stateVersion}, manifest)
-		done(append(b, state...), nil)
 	})
 }
 
@@ -217,10 +231,23 @@ func (s *Stream) afterEvents() {
 	}
 	s.wantCheckpoint = false
 	s.group.CheckpointNow(nil)
-	held := s.held
-	s.held = nil
-	for _, fn := range held {
+	s.letIn()
+}
+
+// letIn takes up what was held back, if nothing holds it any more.
+func (s *Stream) letIn() {
+	if len(s.held) > 0 {
+		defer s.sender.Flush()
+	}
+	for len(s.held) > 0 && (!s.wantCheckpoint && !s.halfway || s.closed || s.failed != nil) {
+		fn := s.held[0]
+		s.held[0] = nil
+		s.held = s.held[1:]
 		fn()
+	}
+	if r := &s.consumers; !s.halfway && len(r.run) > 0 && !r.running {
+		r.running = true
+		s.strand.Post(s.runConsumers)
 	}
 }
 
@@ -229,19 +256,6 @@ func (s *Stream) Checkpointed([]byte) {
 	if s.manifest != nil {
 		s.store.Release(s.manifest)
 	}
-}
-
-func (s *Stream) checkpointState() []byte {
-	b := codec.AppendBytes(nil, api.Marshal(s.cfg))
-	b = codec.AppendBytes(b, s.machine.Snapshot())
-	b = binary.AppendUvarint(b, uint64(s.consumers.nextID))
-	all := s.consumers.all()
-	b = binary.AppendUvarint(b, uint64(len(all)))
-	for _, h := range all {
-		b = codec.AppendBytes(b, appendConsumerEntry(nil, h.id, h.name, h.c.Created(), h.c.Config()))
-		b = codec.AppendBytes(b, h.c.Snapshot(nil))
-	}
-	return s.keep.snapshot(b)
 }
 
 // Failed is part of [raft.Machine].
@@ -257,11 +271,13 @@ func (s *Stream) fail(err error) {
 		s.env.Log.Errorf("Stream '%s > %s' stopped: %v", s.spec.Account.Name, s.name, err)
 	}
 	s.unsubscribe()
+	s.halfway, s.saving = false, nil
 	if fn := s.closing; fn != nil {
 		s.closing = nil
 		fn()
 	}
 	s.finish(err)
+	s.letIn()
 	if r := s.restoring; r != nil {
 		r.Fail(err)
 		return

@@ -262,7 +262,7 @@ func (r *Restoring) consumer(name string, c *archive.Consumer) error {
 	r.flush()
 	id := s.consumers.nextID
 	s.consumers.nextID++
-	b := codec.AppendBytes([]byte{kindConsumerRestore}, appendConsumerEntry(nil, id, name, time.Unix(0, s.now).UTC(), cfg))
+	b := appendConsumerEntry([]byte{kindConsumerRestore}, id, name, time.Unix(0, s.now).UTC(), cfg)
 	r.propose(codec.AppendBytes(b, state), len(b)+len(state))
 	return nil
 }
@@ -349,14 +349,14 @@ func (s *Stream) Appear() {
 // applyConsumerRestore makes a consumer with a state.
 func (s *Stream) applyConsumerRestore(e *raft.Entry) {
 	d := codec.Reader{P: e.Payload[1:]}
-	head, state := d.Bytes(), d.Bytes()
-	id, name, created, cfg, err := readConsumerEntry(head)
+	id, name, created, cfg, err := readConsumerEntry(&d, nil)
+	state := d.Bytes()
 	if err = errors.Join(d.Err(), err); err != nil {
 		s.fail(err)
 		return
 	}
-	h := &hosted{id: id, name: name}
-	h.c, err = consumer.Restore(hostOf{s}, consumer.Spec{ID: id, Name: name, Created: created, Config: cfg}, state)
+	h := newHosted(id, name, cfg)
+	h.c, err = consumer.Restore(hostOf{s, h}, consumer.Spec{ID: id, Name: name, Created: created, Config: cfg, Window: s.env.Limits.Window}, state)
 	if err != nil {
 		s.fail(fmt.Errorf("consumer %q of stream %q: %w", name, s.name, err))
 		return

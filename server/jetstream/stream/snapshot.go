@@ -126,7 +126,7 @@ func (s *Stream) stopBackups() {
 
 // NewTimer is part of [archive.SnapshotHost].
 func (b *Backup) NewTimer(task func()) clock.Timer {
-	return hostOf{b.s}.NewTimer(func() {
+	return b.s.newTimer(func() {
 		b.filled = 0
 		task()
 	})

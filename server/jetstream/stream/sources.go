@@ -115,7 +115,7 @@ var _ source.Host = followHost{}
 func (h followHost) Now() int64                       { return h.s.now }
 func (h followHost) Mono() time.Duration              { return h.s.mono }
 func (h followHost) Rand() *rand.Rand                 { return h.s.strand.Rand("sources") }
-func (h followHost) NewTimer(task func()) clock.Timer { return hostOf(h).NewTimer(task) }
+func (h followHost) NewTimer(task func()) clock.Timer { return h.s.newTimer(task) }
 func (h followHost) Store() msgs.Store                { return h.s.store }
 
 // Post runs task later, as one of the stream's.

@@ -36,13 +36,15 @@ type Env struct {
 	Log    *logging.Switch
 	Server string // name
 	// Version is what replies report in _nats.ver.
-	Version    string
-	Domain     string
-	MaxPayload int // bytes
-	Store      msgs.Options
-	Keys       keyfile.Keys // encryption at rest
-	Limits     Limits
-	Open       *machine.OpenBatches // of all streams
+	Version string
+	Domain  string
+	// NamesAccounts makes the subjects of acks and flow control name domain and account.
+	NamesAccounts bool
+	MaxPayload    int // bytes
+	Store         msgs.Options
+	Keys          keyfile.Keys // encryption at rest
+	Limits        Limits
+	Open          *machine.OpenBatches // of all streams
 	// StreamFailed is told of a stream that cannot go on, on its strand.
 	StreamFailed func(s *Stream, err error)
 }
@@ -56,6 +58,8 @@ type Limits struct {
 	AckPending    int // of a consumer; 0 is none
 	// DefaultConsumers bounds the consumers of a stream that states no maximum; 0 and below is none.
 	DefaultConsumers int
+	// Window is how many bytes a push consumer has under way when flow control begins; 0 is the default.
+	Window int
 }
 
 // Spec is what the catalogue says of a stream.
@@ -96,6 +100,7 @@ type Stream struct {
 	control   *broker.Sink
 	subs      map[string]*account.Subscription // of ingest, by subject
 	ctl       map[string]*account.Subscription
+	heads     heads
 	ackPrefix []byte // PubAck up to the sequence
 	tag       *intake
 	free      []*intake
@@ -113,8 +118,10 @@ type Stream struct {
 	headers        api.PublishHeaders
 	manifest       []byte // of the checkpoint under way
 	wantCheckpoint bool
-	closing        func() // waits until the log has caught up
-	caughtUp       bool   // a mirror, with its origin
+	halfway        bool    // a part of an entry is applied: nobody sees the stream so
+	saving         *saving // the checkpoint under way, until all consumers are in it; nil: none
+	closing        func()  // waits until the log has caught up
+	caughtUp       bool    // a mirror, with its origin
 
 	follow     following
 	consumers  consumers
@@ -122,7 +129,7 @@ type Stream struct {
 	events     eventLog
 	retryTimer clock.Timer         // nil until a disk was full
 	waiting    map[string][]func() // operations on a consumer that is being created or deleted
-	held       []func()            // inputs that wait for a checkpoint
+	held       []func()            // inputs that wait for a checkpoint, or the rest of an entry
 	counted    counted             // told to Usage
 	jam        []proposal          // that wait for room in the log
 	jammed     int                 // their bytes
@@ -131,7 +138,7 @@ type Stream struct {
 }
 
 // counted is what a stream has told its account's usage.
-type counted struct{ bytes, messages, consumers int64 }
+type counted struct{ bytes, messages, consumers, internal int64 }
 
 // ErrClosed: the stream is gone or going.
 var ErrClosed = fmt.Errorf("stream is closed")
@@ -162,6 +169,10 @@ func (s *Stream) tick() {
 func (s *Stream) Do(from clock.Strand, fn func()) {
 	s.strand.PostFrom(from, func() {
 		s.tick()
+		if s.halfway {
+			s.held = append(s.held, fn)
+			return
+		}
 		fn()
 		s.sender.Flush()
 	})

@@ -2,6 +2,7 @@ package stream
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
 )
@@ -10,9 +11,11 @@ import (
 // they may. It is shared by their strands: all of it is atomic.
 type Usage struct {
 	messages, consumers atomic.Int64
+	internal            atomic.Int64 // consumers of mirrors and sources that are listed nowhere
 	memory, file        atomic.Int64
-	memMax, fileMax     atomic.Int64 // -1 is unlimited
-	total               *Usage       // the server's
+	memMax, fileMax     atomic.Int64    // -1 is unlimited
+	total               *Usage          // the server's
+	complained          [2]atomic.Int64 // when it was last said that a limit of memory or files is passed: monotonic; 0 never
 }
 
 // NewUsage makes the usage of an account; total is the server's, nil for that itself.
@@ -54,13 +57,34 @@ func (u *Usage) over(s api.StorageType, n int64) bool {
 	return max >= 0 && u.of(s).Load()+n > max
 }
 
-// Consumers is how many there are, and Messages how many messages.
+// complainInterval is how often it is said, at most, that a limit is passed.
+const complainInterval = 10 * time.Second
+
+// complains tells whether it is time to say that a limit is passed.
+func (u *Usage) complains(s api.StorageType, mono time.Duration) bool {
+	at := &u.complained[0]
+	if s == api.MemoryStorage {
+		at = &u.complained[1]
+	}
+	last, now := at.Load(), max(int64(mono), 1)
+	return (last == 0 || now-last >= int64(complainInterval)) && at.CompareAndSwap(last, now)
+}
+
+// Consumers is how many there are, besides the Internal ones of mirrors and sources that are listed nowhere; Messages how many
+// messages.
 func (u *Usage) Consumers() int64 { return u.consumers.Load() }
+func (u *Usage) Internal() int64  { return u.internal.Load() }
 func (u *Usage) Messages() int64  { return u.messages.Load() }
 
 func (u *Usage) addConsumers(n int64) {
 	for ; u != nil; u = u.total {
 		u.consumers.Add(n)
+	}
+}
+
+func (u *Usage) addInternal(n int64) {
+	for ; u != nil; u = u.total {
+		u.internal.Add(n)
 	}
 }
 
