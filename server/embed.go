@@ -56,13 +56,21 @@ func (s *Server) TryStart() error {
 	if err := s.awaitJetStream(); err != nil {
 		return err
 	}
-	if err := s.Listen(); err != nil {
+	if err := s.listenClients(); err != nil {
 		return err
 	}
 	if err := s.writePortsFile(); err != nil {
 		return err
 	}
 	s.log.Noticef("Server is ready")
+	if err := s.listenRoutes(); err != nil {
+		return err
+	}
+	if s.cluster != nil { // which the file did not have yet
+		if err := s.writePortsFile(); err != nil {
+			return err
+		}
+	}
 	close(s.shell.ready)
 	return nil
 }
@@ -184,6 +192,18 @@ func (s *Server) Addr() net.Addr {
 	return a
 }
 
+// ClusterAddr is where routes are taken, nil when they are not.
+func (s *Server) ClusterAddr() *net.TCPAddr {
+	if s.cluster == nil || s.cluster.Addr() == "" {
+		return nil
+	}
+	a, err := net.ResolveTCPAddr("tcp", s.cluster.Addr())
+	if err != nil {
+		return nil
+	}
+	return a
+}
+
 // MonitorAddr is the monitoring listener's address, nil when there is none.
 func (s *Server) MonitorAddr() *net.TCPAddr { return s.shell.http.monitorAddr() }
 
@@ -198,12 +218,6 @@ func (s *Server) NumSubscriptions() uint32 { return uint32(s.broker.NumSubscript
 
 // NumSlowConsumers counts connections that were closed because they were slow.
 func (s *Server) NumSlowConsumers() int64 { return s.broker.Stats().Slow.Load() }
-
-// NumRoutes counts route connections.
-func (s *Server) NumRoutes() int { return 0 }
-
-// NumRemotes counts routed servers.
-func (s *Server) NumRemotes() int { return 0 }
 
 // NumLeafNodes counts leafnode connections.
 func (s *Server) NumLeafNodes() int { return 0 }
@@ -242,9 +256,6 @@ func (s *Server) ConfigTime() time.Time { return time.Unix(0, s.loaded.Load()).U
 
 // HTTPHandler answers what the monitoring listener answers.
 func (s *Server) HTTPHandler() http.Handler { return s.monitor.Handler() }
-
-// ClusterName is empty: the server is not in a cluster.
-func (s *Server) ClusterName() string { return "" }
 
 // DisconnectClientByID closes a client as a system request would.
 func (s *Server) DisconnectClientByID(id uint64) error {

@@ -2,6 +2,8 @@ package server
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/lockstepmq/lockstep/server/config"
 	"github.com/lockstepmq/lockstep/server/jetstream"
@@ -29,16 +31,17 @@ type Store struct {
 // that.
 func (s *Server) StartJetStream(done func(error)) {
 	o := s.getOpts()
-	if !o.JetStream {
+	for _, w := range o.JetStreamWarnings() {
+		s.log.Warnf("%s", w)
+	}
+	s.mapDefaultDomains(o)
+	if !o.JetStream || s.js.Load() != nil { // a program may have turned it on before the start
 		s.strand.Post(func() { done(nil) })
 		return
 	}
 	if err := o.CheckJetStream(); err != nil {
 		s.strand.Post(func() { done(err) })
 		return
-	}
-	for _, w := range o.JetStreamWarnings() {
-		s.log.Warnf("%s", w)
 	}
 	s.log.Noticef("Starting JetStream")
 	disk, err := s.world.Store.Open(o)
@@ -70,6 +73,22 @@ func (s *Server) StartJetStream(done func(error)) {
 		}
 		done(err)
 	})
+}
+
+// mapDefaultDomains sends the requests of accounts that another domain serves there. Whether the way
+// exists is not known here: it may be an import, or lead over a leafnode.
+func (s *Server) mapDefaultDomains(o *Options) {
+	for _, name := range slices.Sorted(maps.Keys(o.JsAccDefaultDomain)) {
+		acc, domain := s.broker.LookupAccount(name), o.JsAccDefaultDomain[name]
+		if acc == nil || domain == "" {
+			continue
+		}
+		for _, subj := range jetstream.DomainSubjects(domain) {
+			if err := acc.SetSystemMapping(subj.Plain, subj.Named); err != nil {
+				s.log.Errorf("Account %q: default_js_domain %q: %v", name, domain, err)
+			}
+		}
+	}
 }
 
 // announceJetStream says what JetStream may use.
@@ -137,11 +156,18 @@ func (s *Server) switchJetStream(on bool) {
 		return
 	}
 	s.jsSwitching = true
+	s.jsError = nil
 	settled := func() {
 		s.jsSwitching = false
 		if next := s.jsNext; next != nil {
 			s.jsNext = nil
 			s.switchJetStream(*next)
+			return
+		}
+		waiting := s.jsSettled
+		s.jsSettled = nil
+		for _, done := range waiting {
+			done(s.jsError)
 		}
 	}
 	switch {
@@ -156,7 +182,10 @@ func (s *Server) switchJetStream(on bool) {
 			if err != nil {
 				s.log.Errorf("%v", err)
 			}
-			s.strand.Post(settled)
+			s.strand.Post(func() {
+				s.jsError = err
+				settled()
+			})
 		})
 	default:
 		s.stopJetStream(func() {
@@ -165,6 +194,15 @@ func (s *Server) switchJetStream(on bool) {
 			settled()
 		})
 	}
+}
+
+// SwitchJetStream turns JetStream on or off as the options in force say; done is called on a strand when
+// that is so, with what kept it from starting.
+func (s *Server) SwitchJetStream(done func(error)) {
+	s.strand.Post(func() {
+		s.jsSettled = append(s.jsSettled, done)
+		s.switchJetStream(s.getOpts().JetStream)
+	})
 }
 
 // JetStream is the running JetStream, or nil.

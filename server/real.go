@@ -2,6 +2,7 @@
 package server
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/binary"
@@ -33,6 +34,7 @@ func NewServer(o *Options) (*Server, error) {
 	network := netsim.NewReal()
 	s, err := NewInWorld(o, World{
 		Clock: clock.NewReal(), Network: network, Log: logging.NewSwitch(), Store: realStore(o),
+		Addresses: machineAddresses,
 	})
 	if err != nil {
 		return nil, err
@@ -157,6 +159,9 @@ func (s *Server) banner() {
 	s.log.Noticef("  Version:  %s (lockstep %s)", VERSION, LockstepVersion)
 	s.log.Noticef("  Git:      [%s]", commit)
 	s.log.Debugf("  Go build: %s", runtime.Version())
+	if name := cmp.Or(s.ClusterName(), o.Cluster.Name); name != "" {
+		s.log.Noticef("  Cluster:  %s", name)
+	}
 	s.log.Noticef("  Name:     %s", s.id.ServerName)
 	s.log.Noticef("  ID:       %s", s.id.ServerID)
 	for _, line := range o.FeatureFlagLines() {
@@ -243,7 +248,26 @@ func (s *Server) PortsInfo(d time.Duration) *Ports {
 	if a := s.ProfilerAddr(); a != nil {
 		p.Profile = expand("http", a)
 	}
+	if a := s.ClusterAddr(); a != nil {
+		scheme := "nats"
+		if o.Cluster.TLSConfig != nil {
+			scheme = "tls"
+		}
+		p.Cluster = expand(scheme, a)
+	}
 	return p
+}
+
+// machineAddresses lists the machine's addresses that others can reach.
+func machineAddresses() []string {
+	var hosts []string
+	addrs, _ := net.InterfaceAddrs()
+	for _, i := range addrs {
+		if n, ok := i.(*net.IPNet); ok && n.IP.IsGlobalUnicast() {
+			hosts = append(hosts, n.IP.String())
+		}
+	}
+	return hosts
 }
 
 // expand lists the URLs of an address; the unspecified host stands for those of

@@ -69,12 +69,22 @@ func (s *Server) apply(plan *config.ReloadPlan) (outside func(), err error) {
 			return nil, err
 		}
 	}
+	if s.cluster != nil {
+		if err := s.cluster.Check(next); err != nil {
+			return nil, err
+		}
+	}
 	if err := s.broker.Reload(next); err != nil {
 		return nil, err
 	}
 	s.opts.Store(next)
 	s.loaded.Store(s.world.Clock.Now().UnixNano())
 	s.broker.SetAddress(address)
+	if s.cluster != nil {
+		if err := s.cluster.Reload(next); err != nil {
+			return nil, err
+		}
+	}
 	return outside, nil
 }
 

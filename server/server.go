@@ -20,6 +20,7 @@ import (
 	"github.com/lockstepmq/lockstep/clock"
 	"github.com/lockstepmq/lockstep/netsim"
 	"github.com/lockstepmq/lockstep/server/broker"
+	"github.com/lockstepmq/lockstep/server/cluster"
 	"github.com/lockstepmq/lockstep/server/jetstream"
 	"github.com/lockstepmq/lockstep/server/logging"
 	"github.com/lockstepmq/lockstep/server/monitor"
@@ -44,6 +45,9 @@ type World struct {
 	TLSIdentity *netsim.Identity
 	// Store is for JetStream; the zero Store is enough for servers without.
 	Store Store
+	// Addresses are the machine's, other than those that only it can reach: what clients are told
+	// of a server that listens everywhere. Nil: none.
+	Addresses func() []string
 }
 
 // Server is one NATS server. Its methods may be called from anywhere.
@@ -59,9 +63,12 @@ type Server struct {
 	loaded  atomic.Int64 // wall nanoseconds of the last configuration load
 	shell   shell        // what only the real world has
 	js      atomic.Pointer[jetstream.Manager]
+	cluster *cluster.Cluster // nil: the server is in none
 
-	jsSwitching bool  // JetStream is being started or stopped; of the strand
-	jsNext      *bool // what a reload wants meanwhile; of the strand
+	jsSwitching bool          // JetStream is being started or stopped; of the strand
+	jsNext      *bool         // what a reload wants meanwhile; of the strand
+	jsError     error         // of the last start; of the strand
+	jsSettled   []func(error) // wait for the end of it; of the strand
 
 	reloading sync.Mutex // one reload at a time
 
@@ -91,10 +98,14 @@ func NewInWorld(o *Options, w World) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := s.makeCluster(o); err != nil {
+		return nil, err
+	}
 	s.monitor = monitor.New(monitor.Config{
 		Broker: s.broker, Clock: w.Clock, Options: s.getOpts, Started: s.started,
 		ConfigLoaded: func() time.Time { return time.Unix(0, s.loaded.Load()).UTC() },
 		Digest:       func() string { return s.getOpts().ConfigDigest() },
+		Cluster:      s.cluster,
 		Listening:    s.listening,
 		Warnf:        w.Log.Warnf,
 		JetStream:    s.monitored,
@@ -133,8 +144,17 @@ func newIdentity(o *Options, c clock.Clock) (broker.Identity, error) {
 
 func (s *Server) getOpts() *Options { return s.opts.Load() }
 
-// Listen opens the client listener. It returns when the address is bound.
+// Listen opens the listeners for clients and for routes. It returns when their addresses are
+// bound.
 func (s *Server) Listen() error {
+	if err := s.listenClients(); err != nil {
+		return err
+	}
+	return s.listenRoutes()
+}
+
+// listenClients opens the client listener.
+func (s *Server) listenClients() error {
 	o := s.getOpts()
 	s.mu.Lock()
 	s.running = true
@@ -221,6 +241,9 @@ func (s *Server) listening() error {
 	if s.listener == nil && !s.getOpts().DontListen {
 		return fmt.Errorf("client listener is not up")
 	}
+	if s.cluster != nil && s.cluster.Addr() == "" {
+		return fmt.Errorf("route listener is not up")
+	}
 	return nil
 }
 
@@ -248,13 +271,15 @@ func (s *Server) Stop(done func()) {
 	s.closeListener()
 	s.stopJetStream(func() {
 		s.broker.Shutdown(s.strand, func() {
-			s.mu.Lock()
-			s.running = false
-			s.mu.Unlock()
-			s.log.Noticef("Server Exiting..")
-			if done != nil {
-				done()
-			}
+			s.stopRoutes(func() {
+				s.mu.Lock()
+				s.running = false
+				s.mu.Unlock()
+				s.log.Noticef("Server Exiting..")
+				if done != nil {
+					done()
+				}
+			})
 		})
 	})
 }
@@ -264,6 +289,9 @@ func (s *Server) Stop(done func()) {
 func (s *Server) LameDuck(done func()) {
 	s.log.Noticef("Entering lame duck mode, stop accepting new clients")
 	s.closeListener()
+	if s.cluster != nil {
+		s.cluster.LameDuck()
+	}
 	s.broker.LameDuck(s.strand, func() { s.Stop(done) })
 }
 

@@ -262,3 +262,26 @@ func TestSnapshotRefusals(t *testing.T) {
 		require.Equal(t, tc.code, code(request(t, nc, "$JS.API.STREAM."+tc.subject, tc.body)), "%s %s", tc.subject, tc.body)
 	}
 }
+
+// A sealed stream is sealed again when it is restored.
+func TestBackupOfASealedStream(t *testing.T) {
+	t.Parallel()
+	p := startJS(t)
+	js, nc := p.js()
+	s := filled(t, js, jetstream.StreamConfig{Name: "SEALED"})
+	config := s.CachedInfo().Config
+	config.Sealed = true
+	s, err := js.UpdateStream(within(t), config)
+	require.NoError(t, err)
+	want := contents(t, s)
+	b := takeBackup(t, nc, "SEALED", true)
+	require.NoError(t, js.DeleteStream(within(t), "SEALED"))
+	b.restore(t, nc, "SEALED")
+	js, nc = p.restart(syscall.SIGTERM).js()
+	s, err = js.Stream(within(t), "SEALED")
+	require.NoError(t, err)
+	require.True(t, s.CachedInfo().Config.Sealed)
+	require.Equal(t, want, contents(t, s))
+	require.Equal(t, 10109, code(request(t, nc, "SEALED.a", "x")))
+	require.Equal(t, 10109, refused(t, nc, "STREAM.PURGE.SEALED", nil))
+}

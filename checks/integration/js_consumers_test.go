@@ -492,3 +492,84 @@ func TestReplayAtTheOriginalPace(t *testing.T) {
 	fetch(t, c, 2)
 	require.GreaterOrEqual(t, time.Since(began), second.Time.Sub(first.Time)-20*time.Millisecond)
 }
+
+// Acks that no consumer takes, and answers to flow control that none asked for, have no responder.
+func TestAcksThatNobodyTakes(t *testing.T) {
+	t.Parallel()
+	js, nc := startJS(t).js()
+	s := stream(t, js, jetstream.StreamConfig{Name: "S"})
+	fill(t, js, "S", 1)
+	c := consumer(t, s, jetstream.ConsumerConfig{Durable: "d", AckPolicy: jetstream.AckExplicitPolicy})
+	consumer(t, s, jetstream.ConsumerConfig{Durable: "none", AckPolicy: jetstream.AckNonePolicy})
+	_, err := js.CreateOrUpdatePushConsumer(within(t), "S", jetstream.ConsumerConfig{
+		Durable: "push", DeliverSubject: "to.push", FlowControl: true, IdleHeartbeat: time.Second,
+	})
+	require.NoError(t, err)
+	m := fetch(t, c, 1)[0]
+	require.NoError(t, m.DoubleAck(within(t)))
+	for _, subject := range []string{
+		"$JS.ACK.S.d.1.1.1.1.1", "$JS.ACK.S.d.9.1.9.9.0", "$JS.ACK.S.d.0.0.0.0.0",
+		"$JS.ACK._.szMpdrwD.S.d.1.1.1.1.1", "$JS.ACK._.szMpdrwD.S.d.1.1.1.1.1.more.of.it",
+	} {
+		answer, err := nc.Request(subject, []byte("+ACK"), patience)
+		require.NoError(t, err, subject)
+		require.Empty(t, answer.Data)
+	}
+	for _, subject := range []string{
+		"$JS.ACK.S.nobody.1.1.1.1.1", "$JS.ACK.NOT.d.1.1.1.1.1", "$JS.ACK.S.none.1.1.1.1.1", "$JS.ACK.S.d.1.1.1.1",
+		"$JS.ACK.S.d.1.1.1.1.1.1", "$JS.ACK.S.d", "$JS.ACK.x.szMpdrwD.S.d.1.1.1.1.1", "$JS.ACK._.other.S.d.1.1.1.1.1",
+		"$JS.FC.S.d.abcd", "$JS.FC.S.nobody.abcd", "$JS.FC.S.push", "$JS.FC.S.push.abcd.e",
+	} {
+		_, err := nc.Request(subject, []byte("+ACK"), patience)
+		require.ErrorIs(t, err, nats.ErrNoResponders, subject)
+	}
+}
+
+// With a feature flag, the subjects of acks and of flow control name domain and account.
+func TestAcksThatNameTheAccount(t *testing.T) {
+	t.Parallel()
+	js, nc := start(t, "jetstream { store_dir: \"DIR/data\", domain: hub }\nfeature_flags { js_ack_fc_v2: true }").js()
+	s := stream(t, js, jetstream.StreamConfig{Name: "S"})
+	fill(t, js, "S", 2)
+	c := consumer(t, s, jetstream.ConsumerConfig{Durable: "d", AckPolicy: jetstream.AckExplicitPolicy})
+	for _, m := range fetch(t, c, 2) {
+		require.Regexp(t, `^\$JS\.ACK\.hub\.szMpdrwD\.S\.d\.1\.[12]\.[12]\.\d{19}\.[01]$`, m.Reply())
+		require.NoError(t, m.DoubleAck(within(t)))
+	}
+	info, err := c.Info(within(t))
+	require.NoError(t, err)
+	require.EqualValues(t, 2, info.AckFloor.Stream)
+	stream(t, js, jetstream.StreamConfig{Name: "M", Mirror: &jetstream.StreamSource{Name: "S"}})
+	questions := flushed(t, nc, "$JS.FC.hub.szMpdrwD.S.>")
+	for range 30 {
+		require.Zero(t, code(request(t, nc, "S", strings.Repeat("x", 200_000))))
+	}
+	reaches(t, js, "M", 32)
+	require.NotEmpty(t, next(t, questions).Subject)
+}
+
+// What is said of messages that were never delivered changes nothing.
+func TestAcksOfWhatWasNotDelivered(t *testing.T) {
+	t.Parallel()
+	js, nc := startJS(t).js()
+	s := stream(t, js, jetstream.StreamConfig{Name: "S"})
+	fill(t, js, "S", 3)
+	c := consumer(t, s, jetstream.ConsumerConfig{Durable: "d", AckPolicy: jetstream.AckExplicitPolicy})
+	require.Equal(t, numbers(1, 1), bodies(t, c, 1))
+	terminated := flushed(t, nc, "$JS.EVENT.ADVISORY.CONSUMER.MSG_TERMINATED.S.d")
+	const ack = "$JS.ACK.S.d.1.3.3.1.1"
+	for _, text := range []string{"-NAK", "+WPI", "of no meaning"} {
+		_, err := nc.Request(ack, []byte(text), patience)
+		require.NoError(t, err, text)
+	}
+	require.NoError(t, nc.PublishRequest(ack, "nowhere", []byte("+ACK")))
+	require.NoError(t, nc.PublishRequest(ack, "nowhere", []byte("+TERM not for me")))
+	require.Contains(t, string(next(t, terminated).Data), `"reason":"not for me"`)
+	answer, err := nc.Request(ack, []byte("+NXT"), patience)
+	require.NoError(t, err)
+	require.Equal(t, "2", string(answer.Data), "asking for the next works all the same")
+	info, err := c.Info(within(t))
+	require.NoError(t, err)
+	require.Equal(t, []any{2, uint64(1), uint64(0)}, []any{info.NumAckPending, info.NumPending, info.AckFloor.Stream})
+	require.Equal(t, numbers(3, 3), bodies(t, c, 1))
+}

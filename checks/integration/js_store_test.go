@@ -142,6 +142,12 @@ func TestEncryptionAndRotationOfKeys(t *testing.T) {
 			require.EqualValues(t, 102, request(t, nc, "S", "more")["seq"])
 			p.kill()
 			require.False(t, holds(t, filepath.Join(p.dir, "data"), secret))
+			for _, verb := range []string{"verify", "inspect"} {
+				stdout, stderr, code := command(t, binary, "store", verb, filepath.Join(p.dir, "data"))
+				require.Zero(t, code, stdout+stderr)
+				require.Contains(t, stdout, "encrypted (cannot be")
+				require.NotContains(t, strings.ToLower(stdout), "damage")
+			}
 			p.write(with("cipher: " + cipher + ", key: wrong,"))
 			_, stderr, code := command(t, binary, "-c", p.config)
 			require.Equal(t, 1, code, "a wrong key stops the start")

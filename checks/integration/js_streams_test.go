@@ -227,6 +227,9 @@ func TestMirrorsAndSources(t *testing.T) {
 	want(filtered, 5, 10)
 	want(sources, 7, 7)
 	require.Equal(t, map[string]uint64{"from.origin": 5, "OTHER.a": 2}, subjects(t, sources))
+	account, err := js.AccountInfo(ctx)
+	require.NoError(t, err)
+	require.Equal(t, 4, account.Consumers, "those that no list shows count")
 	js, _ = p.restart(syscall.SIGKILL).js()
 	fill(t, js, "ORIGIN.a", 3)
 	for name, counts := range map[string][2]int{"MIRROR": {13, 13}, "FILTERED": {5, 10}, "ALL": {10, 10}} {
@@ -331,4 +334,51 @@ func TestFirstSequenceAndPromotion(t *testing.T) {
 	_, err := js.UpdateStream(ctx, jetstream.StreamConfig{Name: "M", Subjects: []string{"A"}})
 	require.NoError(t, err, "a mirror becomes a stream of its own")
 	require.EqualValues(t, 1001, request(t, nc, "A", "y")["seq"])
+}
+
+// Streams that would feed each other without end are refused, when they are made and when they change.
+func TestCyclesOfSources(t *testing.T) {
+	t.Parallel()
+	_, nc := startJS(t).js()
+	from := func(name, filter string) map[string]any {
+		return map[string]any{"name": name, "filter_subject": filter}
+	}
+	create := func(name string, sources ...any) (string, any) {
+		return "STREAM.CREATE." + name, map[string]any{"name": name, "subjects": []string{name + ".>"}, "sources": sources}
+	}
+	update := func(name string, sources ...any) (string, any) {
+		_, config := create(name, sources...)
+		return "STREAM.UPDATE." + name, config
+	}
+	mirror := func(name, of, filter string) (string, any) {
+		return "STREAM.CREATE." + name, map[string]any{"name": name, "mirror": from(of, filter)}
+	}
+	for _, ask := range []func() (string, any){
+		func() (string, any) { return create("A", from("A", "")) },
+		func() (string, any) { return create("A", from("A", "A.x")) },
+		func() (string, any) { return mirror("A", "A", "other") },
+	} {
+		subject, config := ask()
+		require.Equal(t, 10052, refused(t, nc, subject, config))
+	}
+	made := func(subject string, config any) { t.Helper(); must(t, nc, subject, config) }
+	cycle := func(subject string, config any) {
+		t.Helper()
+		require.Equal(t, 10052, refused(t, nc, subject, config))
+	}
+	made(create("SELF", from("SELF", "other")))
+	made(create("A"))
+	made(create("B", from("A", "")))
+	cycle(update("A", from("B", "")))
+	cycle(update("A", from("B", "B.x")))
+	made(update("B", from("A", "other")))
+	made(update("A", from("B", "B.x")))
+	made(create("C"))
+	made(mirror("M", "C", ""))
+	cycle(update("C", from("M", "")))
+	cycle(update("C", from("M", "other")))
+	made(mirror("N", "D", "other"))
+	cycle(create("D", from("N", "other")))
+	cycle(create("E", from("C", ""), from("M", ""))) // no way back, but the same twice
+	made(create("E", from("M", ""), from("C", "")))
 }

@@ -176,7 +176,7 @@ func TestVersionAndNames(t *testing.T) {
 func TestUnsupportedIsRefused(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for _, block := range []string{"cluster", "gateway", "leafnodes", "websocket", "mqtt"} {
+	for _, block := range []string{"gateway", "leafnodes", "websocket", "mqtt"} {
 		path := filepath.Join(dir, block+".conf")
 		require.NoError(t, os.WriteFile(path, []byte("server_name: x\n"+block+" { }\n"), 0o600))
 		for _, args := range [][]string{{"-c", path}, {"-t", "-c", path}} {
@@ -186,9 +186,7 @@ func TestUnsupportedIsRefused(t *testing.T) {
 			require.Contains(t, stderr, `"`+block+`" is not supported yet`)
 		}
 	}
-	for _, flag := range []string{"--cluster=nats://127.0.0.1:-1", "--routes=nats://127.0.0.1:1"} {
-		_, stderr, code := command(t, binary, "-a", "127.0.0.1", "-p", "-1", flag)
-		require.Equal(t, 1, code, flag)
-		require.Contains(t, stderr, "is not supported yet")
-	}
+	_, stderr, code := command(t, binary, "-a", "127.0.0.1", "-p", "-1", "-js", "-n", "x", "--cluster_name=c", "--cluster=nats://127.0.0.1:-1")
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "jetstream in a cluster is not supported yet")
 }

@@ -41,11 +41,14 @@ type Account struct {
 	totalConns atomic.Int64
 	leafs      atomic.Int64
 	slow       atomic.Int64
-	Sent       Traffic // to clients
-	Received   Traffic // from clients
+	Sent       Traffic // to clients and other servers
+	Received   Traffic // from clients and other servers
+	// Routes is what of Sent and Received went over routes.
+	Routes struct{ Sent, Received Traffic }
 
 	responses Responses
 	watches   watches
+	tally     atomic.Pointer[Tally] // nil unless other servers are told of the interest
 }
 
 // Traffic counts messages and bytes.

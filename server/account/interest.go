@@ -2,6 +2,7 @@ package account
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -10,12 +11,24 @@ import (
 
 // Insert puts a subscription into the account's interest, and tells whoever watches it. The
 // only error is [subject.ErrInvalidSubject].
-func (a *Account) Insert(s *Subscription) error {
-	if err := a.index.Insert(s.Subject, s.Queue, 1, s); err != nil {
+func (a *Account) Insert(s *Subscription) error { return a.InsertWeighted(s, 1) }
+
+// InsertWeighted is Insert of a subscription that stands for weight members of its queue
+// group, at least 1: those of another server.
+func (a *Account) InsertWeighted(s *Subscription, weight int) error {
+	if err := a.index.Insert(s.Subject, s.Queue, int32(min(weight, math.MaxInt32)), s); err != nil {
 		return err
+	}
+	if t := a.tally.Load(); t != nil {
+		t.add(s)
 	}
 	a.watches.changed(s.Subject)
 	return nil
+}
+
+// Reweigh changes for how many members a subscription in a queue group stands.
+func (a *Account) Reweigh(s *Subscription, weight int) {
+	a.index.UpdateWeight(s.Subject, s.Queue, s, int32(min(weight, math.MaxInt32)))
 }
 
 // Remove takes a subscription out of the account's interest, tells whoever watches it, and
@@ -23,6 +36,9 @@ func (a *Account) Insert(s *Subscription) error {
 func (a *Account) Remove(s *Subscription) bool {
 	if !a.index.Remove(s.Subject, s.Queue, s) {
 		return false
+	}
+	if t := a.tally.Load(); t != nil {
+		t.remove(s)
 	}
 	a.watches.changed(s.Subject)
 	return true

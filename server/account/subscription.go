@@ -24,6 +24,7 @@ type Subscription struct {
 	// Response is set on the internal subscription for the replies to service
 	// requests in the exporting account; it has no Owner. See [Responses.Lookup].
 	Response bool
+	tally    uint8 // guarded by the account's tally
 	// Shadow is set on a subscription that a stream import put into the
 	// exporting account on behalf of one in the importing account.
 	Shadow *Shadow

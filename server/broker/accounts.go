@@ -98,7 +98,22 @@ func (b *Broker) LookupOrRegisterAccount(name string) (a *account.Account, isNew
 	if a := b.LookupAccount(name); a != nil {
 		return a, false
 	}
-	return b.accounts.ensure(name, b.clock.Now()), true
+	return b.ensureAccount(name), true
+}
+
+// ensureAccount finds or makes an account, and makes it known to other servers and what they
+// are interested in to it.
+func (b *Broker) ensureAccount(name string) *account.Account {
+	a := b.LookupAccount(name)
+	if a != nil {
+		return a
+	}
+	a = b.accounts.ensure(name, b.clock.Now())
+	if n := b.announcer.Load(); n != nil {
+		n.open(a)
+	}
+	b.rebindLinks()
+	return a
 }
 
 // Accounts lists all accounts by name.

@@ -5,7 +5,8 @@
 // parsed and carried out there, to the end: permission, mapping, match, and an
 // append to a stage per receiver; at the end of the read every stage is handed
 // to its receiver once. The server's own services take part the same way: a [Sink]
-// receives on their strand, a [Sender] publishes from it.
+// receives on their strand, a [Sender] publishes from it. Other servers of the cluster do by a
+// [Link] each, whose connection somebody else owns; the [Announcer] tells them of the interest here.
 //
 // Between strands only these are shared: an account's index and watches, a receiver's
 // small locked side, mailboxes, pools of buffers, and counters. No lock is held
@@ -16,7 +17,10 @@
 //   - One publisher's messages reach one subscription in their order.
 //   - After the answer to an UNSUB nothing more is delivered to it.
 //   - A message is counted, delivered or refused once.
-//   - What is queued for a receiver never passes max_pending.
+//   - What is queued for a receiver never passes max_pending, but for links.
+//   - What came over a link goes to receivers of this server, and on only for a queue group that
+//     has members nowhere else.
+//   - Other servers are told of an interest before any message that its client publishes later.
 package broker
 
 import (
@@ -70,10 +74,12 @@ type Config struct {
 // Stats are a server's counters since it started.
 type Stats struct {
 	In, Out account.Traffic // of clients
-	Total   atomic.Uint64   // connections ever
-	Slow    atomic.Int64
-	Stale   atomic.Int64
-	Stalled atomic.Int64
+	// RoutesIn and RoutesOut are what other servers of the cluster sent and were sent.
+	RoutesIn, RoutesOut account.Traffic
+	Total               atomic.Uint64 // connections ever
+	Slow                atomic.Int64
+	Stale               atomic.Int64
+	Stalled             atomic.Int64
 }
 
 // Broker serves connections. Its methods may be called from any strand.
@@ -92,11 +98,14 @@ type Broker struct {
 	batches     batchPool
 	senders     senders
 	sinks       sinks
-	anonymous   string // name and password of the user for clients without credentials
+	links       links
+	announcer   atomic.Pointer[Announcer] // nil: nobody is told of interest
+	anonymous   string                    // name and password of the user for clients without credentials
 	ids         atomic.Uint64
 	lame        atomic.Bool
 	jetstream   atomic.Pointer[jetStream] // nil is none
-	sweepAt     atomic.Int64              // monotonic time the response sweep is armed for; 0 is not
+	around      around
+	sweepAt     atomic.Int64 // monotonic time the response sweep is armed for; 0 is not
 	sweep       clock.Timer
 	handshakes  throttle
 	repeats     logging.Repeats
@@ -261,7 +270,18 @@ func (b *Broker) forget(c *Client) {
 	b.mu.Lock()
 	delete(b.clients, c.id)
 	b.mu.Unlock()
-	b.senders.receiverGone()
+	b.receiverGone()
+}
+
+// receiverGone counts one receiver that has ended, and now and then has those who publish
+// without a timer of their own let go of all that have.
+func (b *Broker) receiverGone() {
+	if !b.senders.receiverGone() {
+		return
+	}
+	for _, l := range b.links.list() {
+		l.strand.Post(l.letGo)
+	}
 }
 
 // Clients lists the open connections by id.

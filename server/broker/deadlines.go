@@ -137,6 +137,7 @@ func (c *Client) ping() {
 	}
 	c.active = true
 	c.flushStages()
+	c.b.announce() // what it subscribed to before is on its way to other servers then
 	c.reply(pongLine)
 	if c.b.log.Trace() {
 		c.traceOut("PONG", nil)
@@ -173,11 +174,11 @@ const (
 func (c *Client) waitForSlow() {
 	slow := c.stall
 	c.stall = nil
-	if c.phase == phaseClosed || slow == c {
+	if c.phase == phaseClosed || slow == c.conn {
 		return
 	}
 	limit := c.b.options().MaxPending
-	pending := int64(slow.conn.Buffered())
+	pending := int64(slow.Buffered())
 	gate := limit / 4 * 3
 	if pending < gate {
 		return
@@ -190,7 +191,7 @@ func (c *Client) waitForSlow() {
 	c.b.stats.Stalled.Add(1)
 	c.conn.Pause()
 	c.arm()
-	slow.conn.WhenBelow(int(gate), func() { c.strand.Post(c.released) })
+	slow.WhenBelow(int(gate), func() { c.strand.Post(c.released) })
 }
 
 // waitForSink pauses the producer until a service of the server has room again for

@@ -129,7 +129,7 @@ func (p *publisher) flushStages() {
 	flushed := len(p.touched)
 	p.touched = p.touched[:0]
 	p.staged, p.lent = 0, false
-	if n := len(p.stages) + len(p.sinks); n > p.stagesMax() && n > 4*flushed {
+	if n := len(p.stages) + len(p.sinks) + len(p.linked); n > p.stagesMax() && n > 4*flushed {
 		p.forgetStages() // most are of receivers that this batch did not need
 	}
 }
@@ -149,6 +149,10 @@ func (c *Client) settle() {
 func (p *publisher) flushStage(s *stage) {
 	if s.sink != nil {
 		p.handOver(s)
+		return
+	}
+	if s.link != nil {
+		p.flushAway(s)
 		return
 	}
 	to := s.to
@@ -268,7 +272,7 @@ func (p *publisher) gate(to *Client) {
 		return
 	}
 	if !p.b.options().NoFastProducerStall {
-		p.stall = to
+		p.stall = to.conn
 	} else if !to.out.stalled.Swap(true) {
 		to.conn.WhenBelow(int(limit/4*3), func() { to.out.stalled.Store(false) })
 	}

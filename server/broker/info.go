@@ -55,6 +55,7 @@ func (b *Broker) info(c *Client) *wire.Info {
 	if js := b.jetstream.Load(); js != nil {
 		i.JetStream, i.Domain = true, js.domain
 	}
+	b.describeCluster(i)
 	if c.phase != phaseProxy {
 		i.ClientIP = c.peer.Load().host
 	}

@@ -37,7 +37,10 @@ func (b *Broker) Interested(acc *account.Account, subject, queue string) bool {
 // interested tells whether r has an open subscription that is not the way to another
 // account.
 func interested(r *reached, queue string) bool {
-	open := func(s *account.Subscription) bool { return s.Owner != nil && !s.Closed() }
+	open := func(s *account.Subscription) bool {
+		l, away := linkOf(s)
+		return s.Owner != nil && !s.Closed() && !(away && l.closed.Load())
+	}
 	if queue == "" && slices.ContainsFunc(r.Plain, open) {
 		return true
 	}

@@ -40,10 +40,21 @@ func (p *publisher) gone() int {
 			n++
 		}
 	}
-	for _, m := range p.routes.entries { //lockstep:ordered a sum
+	for l := range p.linked { //lockstep:ordered a sum
+		if l.closed.Load() {
+			n++
+		}
+	}
+	return n + p.routes.gone()
+}
+
+// gone counts the places where resolved subjects refer to a receiver that has ended.
+func (rc *routeCache) gone() int {
+	n := 0
+	for _, m := range rc.entries { //lockstep:ordered a sum
 		n += m.gone()
 	}
-	for _, m := range p.routes.own {
+	for _, m := range rc.own {
 		n += m.gone()
 	}
 	return n
@@ -61,6 +72,11 @@ func (m *matched) gone() int {
 			if t.to != nil && t.to.why.Load() != 0 {
 				n++
 			}
+		}
+	}
+	for i := range m.links {
+		if m.links[i].link.closed.Load() {
+			n++
 		}
 	}
 	return n

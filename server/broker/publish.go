@@ -15,7 +15,8 @@ type message struct {
 	reply   []byte
 	header  []byte
 	body    []byte
-	depth   int // account boundaries crossed
+	origin  []byte // cluster of the leafnode that it came from; nil is none
+	depth   int    // account boundaries crossed
 }
 
 // size is that of the payload: headers and body.

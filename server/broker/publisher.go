@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/lockstepmq/lockstep/clock"
+	"github.com/lockstepmq/lockstep/netsim"
 	"github.com/lockstepmq/lockstep/server/account"
 )
 
@@ -13,7 +14,8 @@ import (
 type publisher struct {
 	b      *Broker
 	strand clock.Strand
-	self   *Client             // nil for the server itself
+	self   *Client             // nil for the server itself and for links
+	from   *Link               // nil but for links
 	name   string              // of the server's own
 	about  *account.ClientInfo // the server's own; nil until asked for
 	acc    *account.Account
@@ -26,12 +28,14 @@ type publisher struct {
 	stages  map[*Client]*stage
 	recent  *stage // that stageFor gave last
 	sinks   map[*Sink]*stage
-	stall   *Client // the receiver that this batch must wait for
-	crowded *Sink   // the sink that this batch must wait for
+	linked  map[*Link]*stage
+	stall   netsim.Conn // of the receiver that this batch must wait for
+	crowded *Sink       // the sink that this batch must wait for
 	batch   batchCounts
 	ended   []*account.Subscription // reached their maximum in this flush
 	scratch []byte
 	mapped  []byte // subject after the account's mappings
+	ack     []byte // reply subject that tells another server a subject too
 	iov     [][]byte
 	abroad  []record // of the present flush, through stream imports
 }
@@ -65,15 +69,27 @@ func (p *publisher) forgetStages() {
 	clear(p.stages)
 	p.recent = nil
 	clear(p.sinks)
+	clear(p.linked)
 	p.forgetRoutes()
+	if p.from != nil {
+		p.from.epoch++
+	}
 }
+
+// holds tells whether there are stages of any receiver.
+func (p *publisher) holds() bool { return len(p.stages)+len(p.sinks)+len(p.linked) > 0 }
 
 // forgetRoutes empties the cache of resolved subjects.
 func (p *publisher) forgetRoutes() {
-	if n := len(p.routes.entries); n > 0 && p.acc != nil {
-		p.acc.Index().CountCached(-n)
+	p.routes.drop(p.acc)
+}
+
+// drop empties the cache of what was resolved in acc.
+func (rc *routeCache) drop(acc *account.Account) {
+	if n := len(rc.entries); n > 0 && acc != nil {
+		acc.Index().CountCached(-n)
 	}
-	p.routes = routeCache{seen: p.routes.seen, depth: p.routes.depth, hits: p.routes.hits}
+	*rc = routeCache{seen: rc.seen, depth: rc.depth, hits: rc.hits}
 }
 
 // countHits adds the look-ups that the cache spared the index to its statistics.
@@ -90,7 +106,7 @@ const sendersKeep = 64
 
 // stagesMax is how many stages are kept although the present batch did not need most.
 func (p *publisher) stagesMax() int {
-	if p.self == nil {
+	if p.self == nil && p.from == nil {
 		return sendersKeep
 	}
 	return cacheMax

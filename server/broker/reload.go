@@ -77,7 +77,7 @@ func (b *Broker) adoptAccounts(o *config.Options) map[*account.Account]bool {
 	stated := map[string]*account.Account{}
 	for _, a := range o.Accounts {
 		stated[a.Name] = a
-		b.accounts.ensure(a.Name, now)
+		b.ensureAccount(a.Name)
 	}
 	for _, name := range []string{account.Global, b.systemName()} {
 		if name != "" && stated[name] == nil {
@@ -111,6 +111,10 @@ func (b *Broker) systemName() string {
 // removeAccount forgets an account and the responses that lead to it.
 func (b *Broker) removeAccount(gone *account.Account) {
 	b.accounts.remove(gone)
+	if n := b.announcer.Load(); n != nil && b.LookupAccount(gone.Name) != gone {
+		n.shut(gone)
+	}
+	b.rebindLinks()
 	now := b.clock.Monotonic()
 	for _, a := range b.Accounts() {
 		a.Responses().RemoveRequestor(gone, now)

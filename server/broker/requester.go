@@ -40,6 +40,9 @@ func (p *publisher) describe(info *account.ClientInfo) {
 		return
 	}
 	info.Name, info.Server, info.Kind = p.name, p.b.identity.ServerName, "JetStream"
+	if p.from != nil {
+		info.Name, info.Server, info.Kind = p.from.o.RemoteName, p.from.o.RemoteName, "Router"
+	}
 }
 
 func (c *Client) describe(info *account.ClientInfo) {

@@ -17,8 +17,9 @@ type target struct {
 
 // group is a queue group: one member receives each message.
 type group struct {
-	members []target
-	total   int // sum of weights
+	name    string
+	members []target     // of this server
+	away    []awayMember // of others
 }
 
 // matched is a resolved subject: what the index found, with receivers looked up.
@@ -27,6 +28,7 @@ type matched struct {
 	res     subject.Result[*account.Subscription]
 	plain   []target
 	groups  []group
+	links   []linkTarget // the other servers that have any of it
 }
 
 // routeCache keeps what recent subjects resolved to. Entries are checked against
@@ -135,7 +137,12 @@ func (p *publisher) resolve(acc *account.Account, subj []byte, m *matched) *matc
 	acc.Index().Match(subj, &m.res)
 	clear(m.plain)
 	m.plain = m.plain[:0]
+	m.resetLinks()
 	for _, sub := range m.res.Plain {
+		if l, away := linkOf(sub); away {
+			m.addAway(l, sub, nil, 0)
+			continue
+		}
 		m.plain = append(m.plain, p.target(sub))
 	}
 	for len(m.groups) < len(m.res.Groups) {
@@ -145,10 +152,13 @@ func (p *publisher) resolve(acc *account.Account, subj []byte, m *matched) *matc
 	for i := range m.res.Groups {
 		g := &m.groups[i]
 		clear(g.members)
-		g.members, g.total = g.members[:0], 0
+		g.name, g.members, g.away = m.res.Groups[i].Name, g.members[:0], g.away[:0]
 		for _, member := range m.res.Groups[i].Members {
+			if l, away := linkOf(member.Value); away {
+				m.addAway(l, member.Value, g, int(member.Weight))
+				continue
+			}
 			g.members = append(g.members, p.target(member.Value))
-			g.total += int(member.Weight)
 		}
 	}
 	return m
@@ -180,6 +190,9 @@ func (p *publisher) stageFor(to *Client) *stage {
 // anybody did.
 func (p *publisher) route(acc *account.Account, m *message) bool {
 	r := p.lookup(acc, m.subject)
+	if len(r.links) > 0 {
+		return p.routeAway(r, acc, m)
+	}
 	if len(r.plain) == 0 && len(r.groups) == 0 {
 		return false
 	}

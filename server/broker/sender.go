@@ -68,7 +68,7 @@ func (s *Sender) Flush() {
 	p.countHits()
 	p.countOut()
 	p.crowded = nil // nobody can be made to wait
-	if held := len(p.stages)+len(p.sinks) > 0; held != s.holds.Load() {
+	if held := p.holds(); held != s.holds.Load() {
 		s.holds.Store(held)
 	}
 }
@@ -85,7 +85,7 @@ func (s *Sender) Close() {
 	s.pub.b.senders.remove(s)
 	s.pub.discard()
 	s.pub.forgetStages()
-	s.pub.stages, s.pub.sinks, s.pub.routes = nil, nil, routeCache{}
+	s.pub.stages, s.pub.sinks, s.pub.linked, s.pub.routes = nil, nil, nil, routeCache{}
 }
 
 // letGo drops what the sender keeps of receivers that have gone.
@@ -94,7 +94,7 @@ func (s *Sender) letGo() {
 		return
 	}
 	s.pub.letGo()
-	s.holds.Store(len(s.pub.stages)+len(s.pub.sinks) > 0)
+	s.holds.Store(s.pub.holds())
 }
 
 // senders are the server's own publishers. They have no timer of their own, so they are told
@@ -122,13 +122,13 @@ func (l *senders) remove(s *Sender) {
 	}
 }
 
-// receiverGone counts one connection that has ended.
-func (l *senders) receiverGone() {
+// receiverGone counts one receiver that has ended, and tells whether it told the senders.
+func (l *senders) receiverGone() bool {
 	l.mu.Lock()
 	l.gone++
 	if l.gone < goneMax {
 		l.mu.Unlock()
-		return
+		return false
 	}
 	l.gone = 0
 	all := slices.Clone(l.all)
@@ -138,4 +138,5 @@ func (l *senders) receiverGone() {
 			s.pub.strand.Post(s.letGo)
 		}
 	}
+	return true
 }

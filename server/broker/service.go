@@ -48,6 +48,8 @@ func (p *publisher) deliverInternal(t *target, acc *account.Account, m *message)
 		return false
 	}
 	switch {
+	case sub.Service != nil && p.from != nil && m.depth == 0:
+		return false // it was evaluated where the request entered
 	case sub.Service != nil:
 		return p.request(sub.Service, acc, m)
 	case sub.Response:

@@ -188,7 +188,7 @@ func (k *Sink) Unsubscribe(sub *account.Subscription) {
 // Close ends all subscriptions. Batches that wait are still drained.
 func (k *Sink) Close() {
 	k.ended.Store(true)
-	k.b.senders.receiverGone()
+	k.b.receiverGone()
 	k.b.sinks.remove(k)
 	k.mu.Lock()
 	k.closed = true

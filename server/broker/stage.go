@@ -22,11 +22,16 @@ const (
 // to the publisher's strand, so appending takes no lock; flush hands it over
 // under the receiver's lock, once a batch.
 type stage struct {
-	to      *Client // nil when sink is not
+	to      *Client // nil when sink or link is not
 	buf     []byte  // encoded protocol, with copied payloads
 	ext     []ref   // payloads lent from the read buffer
 	recs    []record
 	touched bool // listed in the publisher's touched
+
+	link                *Link
+	acc                 *account.Account // of what was staged last for the link,
+	msgs, payload       int64            // and how much in this account,
+	allMsgs, allPayload int64            // and before in others
 
 	sink    *Sink
 	arrived *Batch // of the sink; nil while nothing is staged

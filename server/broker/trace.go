@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"fmt"
 	"slices"
 
 	"github.com/lockstepmq/lockstep/server/wire"
@@ -50,18 +51,24 @@ func (c *Client) tracePublish(op *wire.Op) {
 
 // tracePayload shows a payload, or its headers alone, cut to the configured length.
 func (c *Client) tracePayload(arrow string, p []byte, header int) {
-	o := c.b.options()
+	if c.traced() {
+		c.b.tracePayload(c, arrow, p, header)
+	}
+}
+
+func (b *Broker) tracePayload(who fmt.Stringer, arrow string, p []byte, header int) {
+	o := b.options()
 	if o.TraceHeaders {
 		p = bytes.TrimRight(p[:header], "\r\n")
 	}
-	if len(p) == 0 || !c.traced() {
+	if len(p) == 0 {
 		return
 	}
 	if limit := o.MaxTracedMsgLen; limit > 0 && len(p) > limit {
-		c.b.log.Tracef("%s - %s MSG_PAYLOAD: [%q]", c, arrow, string(p[:limit])+"...")
+		b.log.Tracef("%s - %s MSG_PAYLOAD: [%q]", who, arrow, string(p[:limit])+"...")
 		return
 	}
-	c.b.log.Tracef("%s - %s MSG_PAYLOAD: [%q]", c, arrow, p)
+	b.log.Tracef("%s - %s MSG_PAYLOAD: [%q]", who, arrow, p)
 }
 
 func (c *Client) traceDeliver(subj []byte, sid string, reply, header, body []byte) {

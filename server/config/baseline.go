@@ -27,6 +27,7 @@ func (o *Options) SetBaseline() {
 	fill(&o.LameDuckGracePeriod, DefaultLameDuckGracePeriod)
 	fill(&o.ConnectErrorReports, DefaultConnectErrorReports)
 	fill(&o.ReconnectErrorReports, DefaultReconnectErrorReports)
+	o.clusterBaseline()
 	o.jetStreamBaseline()
 }
 

@@ -84,9 +84,6 @@ func sendSignal(send func(command, target string) error, text string) error {
 
 // options reads the file that the flags name and lays the flags over it.
 func (c *commandLine) options(fs *flag.FlagSet) (*Options, error) {
-	if err := c.unsupported(); err != nil {
-		return nil, err
-	}
 	o := &Options{Logtime: true, flags: c, CheckConfig: c.value("t").on}
 	path := c.value("config").text
 	if path == "" && o.CheckConfig {
@@ -104,6 +101,9 @@ func (c *commandLine) options(fs *flag.FlagSet) (*Options, error) {
 		}
 	}
 	c.apply(o, false)
+	if err := c.configureCluster(o); err != nil {
+		return nil, err
+	}
 	if err := c.configureTLS(o); err != nil {
 		return nil, err
 	}
@@ -150,13 +150,19 @@ var secretFlags = []string{"user", "pass", "auth"}
 func redact(args []string) {
 	for i, arg := range args {
 		name, value, joined := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(arg, "-"), "-"), "=")
-		if !strings.HasPrefix(arg, "-") || !slices.Contains(secretFlags, name) {
+		if !strings.HasPrefix(arg, "-") {
+			continue
+		}
+		hide := func(string) string { return hidden }
+		if slices.Contains(urlFlags, name) {
+			hide = redactURLs
+		} else if !slices.Contains(secretFlags, name) {
 			continue
 		}
 		if joined {
-			args[i] = strings.TrimSuffix(arg, value) + hidden
+			args[i] = strings.TrimSuffix(arg, value) + hide(value)
 		} else if i+1 < len(args) {
-			args[i+1] = hidden
+			args[i+1] = hide(args[i+1])
 		}
 	}
 }

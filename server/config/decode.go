@@ -48,7 +48,7 @@ func (d *decoder) decode(root *lang.Map) {
 
 // unsupportedKeys are top-level keys of features that this server does not have.
 var unsupportedKeys = keySet(
-	"websocket", "ws", "mqtt", "cluster", "gateway", "leafnodes", "leaf",
+	"websocket", "ws", "mqtt", "gateway", "leafnodes", "leaf",
 	"operator", "operators", "root", "roots", "root_operator", "root_operators", "trusted_keys", "trusted",
 	"resolver", "account_resolver", "accounts_resolver", "resolver_preload", "resolver_pinned_accounts",
 	"resolver_tls", "default_sentinel", "ocsp", "ocsp_cache",

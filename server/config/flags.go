@@ -16,8 +16,6 @@ type flagSpec struct {
 	// reload is whether the flag is laid over a reloaded file, too. The others make
 	// every reload fail, or fall back to what the file says.
 	reload bool
-	// missing is a flag of a feature that this server does not have.
-	missing bool
 }
 
 type flagKind uint8
@@ -79,17 +77,6 @@ func (c *commandLine) value(name string) *flagValue {
 		}
 	}
 	panic("config: no flag is called " + name)
-}
-
-// unsupported is the error of the first flag that belongs to a missing feature.
-func (c *commandLine) unsupported() error {
-	for _, v := range c.values {
-		if v.set && v.spec.missing {
-			name, _, _ := strings.Cut(v.spec.names, " ")
-			return errors.New(`"--` + name + `" is not supported yet`)
-		}
-	}
-	return nil
 }
 
 // apply lays the flags over o; on a reload only those that survive one.
@@ -158,11 +145,10 @@ var flagSpecs = []flagSpec{
 	{names: "version v", kind: boolFlag},
 	{names: "help_tls", kind: boolFlag},
 
-	{names: "routes", missing: true},
-	{names: "cluster", missing: true},
-	{names: "cluster_listen", missing: true},
-	{names: "cluster_name", missing: true},
-	{names: "cluster_advertise", missing: true},
-	{names: "no_advertise", kind: boolFlag, missing: true},
-	{names: "connect_retries", kind: intFlag, missing: true},
+	{names: "routes", reload: true},
+	{names: "cluster cluster_listen", reload: true},
+	{names: "cluster_name", apply: func(o *Options, v *flagValue) { o.Cluster.Name = v.text }, reload: true},
+	{names: "cluster_advertise", apply: func(o *Options, v *flagValue) { o.Cluster.Advertise = v.text }, reload: true},
+	{names: "no_advertise", kind: boolFlag, apply: func(o *Options, v *flagValue) { o.Cluster.NoAdvertise = v.on }, reload: true},
+	{names: "connect_retries", kind: intFlag, apply: func(o *Options, v *flagValue) { o.Cluster.ConnectRetries = int(v.n) }, reload: true},
 }

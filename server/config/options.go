@@ -16,6 +16,7 @@ package config
 import (
 	"crypto/tls"
 	"maps"
+	"net/url"
 	"slices"
 	"time"
 
@@ -134,6 +135,10 @@ type Options struct {
 	// the single user and the token without; users say so themselves.
 	Proxies       *ProxiesConfig `json:"-"`
 	ProxyRequired bool           `json:"-"`
+
+	// Routes are the servers that are dialled to form a cluster.
+	Cluster ClusterOpts `json:"cluster"`
+	Routes  []*url.URL  `json:"-"`
 
 	// TLS of the client listener. TLSTimeout is seconds; TLSRateLimit is handshakes a
 	// second, 0 for no limit; with TLSHandshakeFirst and a TLSHandshakeFirstFallback
@@ -258,6 +263,7 @@ func (o *Options) Clone() *Options {
 	c.JsAccDefaultDomain = maps.Clone(o.JsAccDefaultDomain)
 	c.Proxies = o.Proxies.clone()
 	c.Accounts = slices.Clone(o.Accounts)
+	c.Cluster, c.Routes = o.Cluster.clone(), cloneURLs(o.Routes)
 	c.TLSPinnedCerts = maps.Clone(o.TLSPinnedCerts)
 	c.inFile = maps.Clone(o.inFile)
 	c.warnings = slices.Clone(o.warnings)

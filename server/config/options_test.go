@@ -281,7 +281,7 @@ func TestCloneSharesNothing(t *testing.T) {
 func TestCloneCopiesEveryReference(t *testing.T) {
 	copied := map[string]bool{
 		"Tags": true, "Metadata": true, "Users": true, "Nkeys": true, "Accounts": true, "TLSConfig": true,
-		"TLSPinnedCerts": true, "Proxies": true, "FeatureFlags": true, "JsAccDefaultDomain": true, "tlsOpts": true, "inFile": true, "warnings": true,
+		"TLSPinnedCerts": true, "Routes": true, "Proxies": true, "FeatureFlags": true, "JsAccDefaultDomain": true, "tlsOpts": true, "inFile": true, "warnings": true,
 		"CustomClientAuthentication": true, // the program's own
 		"flags":                      true, // never changed
 	}

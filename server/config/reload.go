@@ -147,6 +147,9 @@ func (o *Options) Reread() (*Options, error) {
 	}
 	if o.flags != nil {
 		o.flags.apply(next, true)
+		if err := o.flags.configureCluster(next); err != nil {
+			return nil, err
+		}
 	}
 	next.CustomClientAuthentication = o.CustomClientAuthentication
 	next.DontListen, next.NoLog, next.NoSigs = o.DontListen, o.NoLog, o.NoSigs
@@ -154,6 +157,9 @@ func (o *Options) Reread() (*Options, error) {
 	next.SetBaseline()
 	if next.Port == RandomPort {
 		next.Port = o.Port
+	}
+	if next.Cluster.Port == RandomPort {
+		next.Cluster.Port = o.Cluster.Port
 	}
 	return next, next.Validate()
 }
@@ -164,7 +170,10 @@ func samePort(old, next *Options) bool { return old.Port == next.Port || next.Po
 // sameTLS compares what two TLS configurations present and accept. Certificates are
 // compared by content: that files were replaced is what a reload is often for.
 func sameTLS(old, next *Options) bool {
-	a, b := old.TLSConfig, next.TLSConfig
+	return sameTLSConfig(old.TLSConfig, next.TLSConfig)
+}
+
+func sameTLSConfig(a, b *tls.Config) bool {
 	if a == nil || b == nil || a == b {
 		return a == b
 	}

@@ -70,6 +70,9 @@ var reloadTable = []reloadable{
 	{field: "Proxies", effect: Live, same: sameProxies},
 	{field: "ProxyRequired"},
 
+	{field: "Cluster", effect: Live, same: sameCluster, refuse: clusterRefusal, line: fixed("Reloaded: cluster")},
+	{field: "Routes", effect: Live, same: sameRoutes, line: fixed("Reloaded: cluster routes")},
+
 	{field: "TLSCert"},
 	{field: "TLSKey"},
 	{field: "TLSCaCert"},
@@ -131,8 +134,8 @@ var lineOrder = []string{
 	"ClientAdvertise", "Trace", "Debug", "TraceVerbose", "TraceHeaders", "Logtime", "LogtimeUTC", "MaxConn",
 	"Users", "Accounts",
 	"Username", "Password", "Authorization", "PingInterval", "MaxPingsOut", "AuthTimeout",
-	"MaxControlLine", "MaxPayload", "NoFastProducerStall",
-	"JetStream", "JetStreamMaxMemory", "JetStreamMaxStore", "JetStreamLimits", "ProfBlockRate", "PidFile", "PortsFileDir", "LogFile", "Syslog", "RemoteSyslog",
+	"MaxControlLine", "MaxPayload", "NoFastProducerStall", "Cluster",
+	"JetStream", "JetStreamMaxMemory", "JetStreamMaxStore", "JetStreamLimits", "ProfBlockRate", "PidFile", "PortsFileDir", "LogFile", "Syslog", "RemoteSyslog", "Routes",
 	"TLSTimeout", "TLSConfig", "TLSPinnedCerts", "TLSHandshakeFirst", "TLSHandshakeFirstFallback",
 	"WriteDeadline", "MaxTracedMsgLen", "ConnectErrorReports", "ReconnectErrorReports",
 	"Tags", "Metadata",

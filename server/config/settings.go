@@ -58,6 +58,8 @@ func init() {
 	add("tls", "TLSConfig", (*decoder).clientTLS)
 	add("allow_non_tls", "AllowNonTLS", boolean(func(o *Options) *bool { return &o.AllowNonTLS }))
 
+	add("cluster", "Cluster", (*decoder).cluster)
+
 	add("http", "HTTPPort", monitoring(func(o *Options) *int { return &o.HTTPPort }))
 	add("https", "HTTPSPort", monitoring(func(o *Options) *int { return &o.HTTPSPort }))
 	add("http_port monitor_port", "HTTPPort", integer(func(o *Options) *int { return &o.HTTPPort }))
@@ -153,20 +155,26 @@ func (d *decoder) maxSubTokens(key string, v *lang.Value) {
 }
 
 func (d *decoder) writeTimeout(_ string, v *lang.Value) {
+	if p, ok := d.writeTimeoutPolicy(v); ok {
+		d.o.WriteTimeout = p
+	}
+}
+
+func (d *decoder) writeTimeoutPolicy(v *lang.Value) (p WriteTimeoutPolicy, ok bool) {
 	word, ok := d.text(v)
 	if !ok {
-		return
+		return 0, false
 	}
 	switch word {
 	case "default":
-		d.o.WriteTimeout = WriteTimeoutPolicyDefault
+		return WriteTimeoutPolicyDefault, true
 	case "close":
-		d.o.WriteTimeout = WriteTimeoutPolicyClose
+		return WriteTimeoutPolicyClose, true
 	case "retry":
-		d.o.WriteTimeout = WriteTimeoutPolicyRetry
-	default:
-		d.add(v.Pos, "write_timeout must be 'default', 'close' or 'retry'")
+		return WriteTimeoutPolicyRetry, true
 	}
+	d.add(v.Pos, "write_timeout must be 'default', 'close' or 'retry'")
+	return 0, false
 }
 
 func (d *decoder) lameDuckDuration(key string, v *lang.Value) {

@@ -15,7 +15,7 @@ func (d *decoder) clientTLS(_ string, v *lang.Value) {
 	if !ok {
 		return
 	}
-	opts := d.tlsOptions(m, v.Pos)
+	opts := d.tlsOptions(m, v.Pos, false)
 	if opts == nil {
 		return
 	}
@@ -30,12 +30,13 @@ func (d *decoder) clientTLS(_ string, v *lang.Value) {
 	o.TLSHandshakeFirst, o.TLSHandshakeFirstFallback = opts.HandshakeFirst, opts.FallbackDelay
 }
 
-// tlsOptions reads a tls block up to its first mistake; nil when there is one.
-func (d *decoder) tlsOptions(m *lang.Map, at lang.Pos) *TLSConfigOpts {
+// tlsOptions reads a tls block up to its first mistake; nil when there is one. routes is
+// whether peers are verified by known URLs, which only routes have.
+func (d *decoder) tlsOptions(m *lang.Map, at lang.Pos, routes bool) *TLSConfigOpts {
 	before := len(d.errs)
 	o := &TLSConfigOpts{Timeout: DefaultTLSTimeout.Seconds()}
 	for _, pair := range m.Pairs() {
-		d.tlsField(o, pair)
+		d.tlsField(o, pair, routes)
 		if len(d.errs) > before {
 			return nil
 		}
@@ -47,7 +48,7 @@ func (d *decoder) tlsOptions(m *lang.Map, at lang.Pos) *TLSConfigOpts {
 	return o
 }
 
-func (d *decoder) tlsField(o *TLSConfigOpts, pair lang.Pair) {
+func (d *decoder) tlsField(o *TLSConfigOpts, pair lang.Pair, routes bool) {
 	v, key := pair.Value, strings.ToLower(pair.Key)
 	switch key {
 	case "cert_file":
@@ -65,7 +66,10 @@ func (d *decoder) tlsField(o *TLSConfigOpts, pair lang.Pair) {
 			o.Map, o.Verify = true, true
 		}
 	case "verify_cert_and_check_known_urls":
-		if d.tlsSwitch(key, v) {
+		switch on := d.tlsSwitch(key, v); {
+		case on && routes:
+			o.TLSCheckKnownURLs, o.Verify = true, true
+		case on:
 			d.add(v.Pos, "verify_cert_and_check_known_urls not supported in this context")
 		}
 	case "insecure":

@@ -38,6 +38,16 @@ JetStream:
     -js, --jetstream                 Keep streams: messages that outlast their receivers
     -sd, --store_dir <dir>           Keep them in this directory (default: one that a reboot may empty)
 
+Cluster:
+        --cluster, --cluster_listen <url>
+                                     Take connections of other servers here: nats://[user:pass@]host:port,
+                                     port -1 for any
+        --routes <url>,...           Connect to these servers of the cluster
+        --cluster_name <name>        Name of the cluster (default: one that is generated)
+        --cluster_advertise <addr>   Tell other servers this host[:port] instead of the one listened on
+        --no_advertise               Do not tell clients of other servers
+        --connect_retries <n>        Dial a server again that another one told of (default: 0)
+
 Authorization:
         --user <user>                Ask clients for this user
         --pass <password>            and this password
@@ -54,9 +64,6 @@ Other:
     -h, --help                       Print this text
     -v, --version                    Print the version
         --help_tls                   Print how to use TLS
-
-Flags of clusters (--routes, --cluster, --cluster_listen, --cluster_name, --cluster_advertise,
---no_advertise, --connect_retries) are known, and refused: clusters are not supported yet.
 `
 
 // TLSUsage is what --help_tls prints.

@@ -13,7 +13,7 @@ import (
 func (o *Options) Validate() error {
 	for _, check := range []func(*Options) error{
 		checkLameDuck, checkPayload, checkNames, checkConnectionTypes, checkPermissions, checkNoAuthUser,
-		checkProxies, checkJetStream,
+		checkProxies, checkCluster, checkJetStream,
 	} {
 		if err := check(o); err != nil {
 			return err

@@ -46,8 +46,10 @@ type DataStats struct {
 	Leafs    *MsgBytes `json:"leafs,omitempty"`
 }
 
-func dataStats(t *account.Traffic) DataStats {
-	return DataStats{MsgBytes{t.Msgs.Load(), t.Bytes.Load()}, &MsgBytes{}, &MsgBytes{}, &MsgBytes{}}
+func dataStats(all, routes *account.Traffic) DataStats {
+	count := func(t *account.Traffic) MsgBytes { return MsgBytes{t.Msgs.Load(), t.Bytes.Load()} }
+	routed := count(routes)
+	return DataStats{count(all), &MsgBytes{}, &routed, &MsgBytes{}}
 }
 
 // AccountStatz has the counters of the accounts that have connections, or of all,
@@ -83,7 +85,8 @@ func (m *Monitor) accountStat(a *account.Account) *AccountStat {
 	conns := m.connections(a)
 	return &AccountStat{
 		Account: a.Name, Name: a.Name, Conns: conns, LeafNodes: a.NumLeafNodes(), TotalConns: conns + a.NumLeafNodes(),
-		NumSubs: uint32(a.TotalSubs()), Sent: dataStats(&a.Sent), Received: dataStats(&a.Received),
+		NumSubs: uint32(a.TotalSubs()), Sent: dataStats(&a.Sent, &a.Routes.Sent),
+		Received:      dataStats(&a.Received, &a.Routes.Received),
 		SlowConsumers: a.SlowConsumers(),
 	}
 }

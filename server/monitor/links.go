@@ -1,64 +1,9 @@
 package monitor
 
-import (
-	"time"
+import "time"
 
-	"github.com/lockstepmq/lockstep/server/perm"
-)
-
-// The server has no links to other servers: what follows answers that there are
-// none, in the form that tools expect.
-
-// RoutezOptions says how much of each route is wanted.
-type RoutezOptions struct {
-	Subscriptions       bool `json:"subscriptions"`
-	SubscriptionsDetail bool `json:"subscriptions_detail"`
-}
-
-// Routez lists routes.
-type Routez struct {
-	ID        string                  `json:"server_id"`
-	Name      string                  `json:"server_name"`
-	Now       time.Time               `json:"now"`
-	Import    *perm.SubjectPermission `json:"import,omitempty"`
-	Export    *perm.SubjectPermission `json:"export,omitempty"`
-	NumRoutes int                     `json:"num_routes"`
-	Routes    []*RouteInfo            `json:"routes"`
-}
-
-// RouteInfo is one route connection.
-type RouteInfo struct {
-	Rid          uint64                  `json:"rid"`
-	RemoteID     string                  `json:"remote_id"`
-	RemoteName   string                  `json:"remote_name"`
-	DidSolicit   bool                    `json:"did_solicit"`
-	IsConfigured bool                    `json:"is_configured"`
-	IP           string                  `json:"ip"`
-	Port         int                     `json:"port"`
-	Start        time.Time               `json:"start"`
-	LastActivity time.Time               `json:"last_activity"`
-	RTT          string                  `json:"rtt,omitempty"`
-	Uptime       string                  `json:"uptime"`
-	Idle         string                  `json:"idle"`
-	Import       *perm.SubjectPermission `json:"import,omitempty"`
-	Export       *perm.SubjectPermission `json:"export,omitempty"`
-	Pending      int                     `json:"pending_size"`
-	InMsgs       int64                   `json:"in_msgs"`
-	OutMsgs      int64                   `json:"out_msgs"`
-	InBytes      int64                   `json:"in_bytes"`
-	OutBytes     int64                   `json:"out_bytes"`
-	NumSubs      uint32                  `json:"subscriptions"`
-	Subs         []string                `json:"subscriptions_list,omitempty"`
-	SubsDetail   []SubDetail             `json:"subscriptions_list_detail,omitempty"`
-	Account      string                  `json:"account,omitempty"`
-	Compression  string                  `json:"compression,omitempty"`
-}
-
-// Routez says that there are no routes.
-func (m *Monitor) Routez(*RoutezOptions) (*Routez, error) {
-	id := m.c.Broker.Identity()
-	return &Routez{ID: id.ServerID, Name: id.ServerName, Now: m.now(), Routes: []*RouteInfo{}}, nil
-}
+// The server has no links of these kinds to other servers: what follows answers that there
+// are none, in the form that tools expect.
 
 // GatewayzOptions says which gateways are wanted, and how much of them.
 type GatewayzOptions struct {

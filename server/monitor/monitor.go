@@ -23,6 +23,7 @@ import (
 
 	"github.com/lockstepmq/lockstep/clock"
 	"github.com/lockstepmq/lockstep/server/broker"
+	"github.com/lockstepmq/lockstep/server/cluster"
 	"github.com/lockstepmq/lockstep/server/config"
 )
 
@@ -38,6 +39,8 @@ type Config struct {
 	Digest func() string
 	// JetStream is what JetStream tells; nil, and a nil source, when it does not run.
 	JetStream func() JetStreamSource
+	// Cluster is nil when the server is in none.
+	Cluster *cluster.Cluster
 	// Listening is nil when every configured listener is up.
 	Listening func() error
 	// Process tells what the process uses; nil leaves those numbers zero, as in

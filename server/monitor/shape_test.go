@@ -52,6 +52,8 @@ func TestKeys(t *testing.T) {
 			"out_bytes out_client_msgs out_client_bytes slow_consumers stale_connections stalled_clients subscriptions " +
 			"http_req_stats config_load_time config_digest tags? metadata? feature_flags? system_account? pinned_account_fails? " +
 			"slow_consumer_stats stale_connection_stats? disk_io_wait_stats proxies? tls_cert_not_after? lockstep_version"},
+		{monitor.ClusterOptsVarz{}, "name? addr? cluster_port? auth_timeout? urls? tls_timeout? tls_required? tls_verify? pool_size? " +
+			"write_deadline? write_timeout? tls_cert_not_after?"},
 		{monitor.SlowConsumersStats{}, kinds},
 		{monitor.StaleConnectionStats{}, kinds},
 		{monitor.DiskIOWaitStats{}, "waiters waits wait_time max_wait_time"},

@@ -97,8 +97,6 @@ type Varz struct {
 
 // The parts of Varz for what the server does not have are empty objects.
 type (
-	// ClusterOptsVarz describes the route listener.
-	ClusterOptsVarz struct{}
 	// GatewayOptsVarz describes the gateway listener.
 	GatewayOptsVarz struct{}
 	// LeafNodeOptsVarz describes the leafnode listener.
@@ -108,6 +106,22 @@ type (
 	// WebsocketOptsVarz describes the WebSocket listener.
 	WebsocketOptsVarz struct{}
 )
+
+// ClusterOptsVarz describes the route listener; it is empty where there is none.
+type ClusterOptsVarz struct {
+	Name            string        `json:"name,omitempty"`
+	Host            string        `json:"addr,omitempty"`
+	Port            int           `json:"cluster_port,omitempty"`
+	AuthTimeout     float64       `json:"auth_timeout,omitempty"` // seconds
+	URLs            []string      `json:"urls,omitempty"`         // configured routes
+	TLSTimeout      float64       `json:"tls_timeout,omitempty"`  // seconds
+	TLSRequired     bool          `json:"tls_required,omitempty"`
+	TLSVerify       bool          `json:"tls_verify,omitempty"`
+	PoolSize        int           `json:"pool_size,omitempty"`
+	WriteDeadline   time.Duration `json:"write_deadline,omitempty"`
+	WriteTimeout    string        `json:"write_timeout,omitempty"`
+	TLSCertNotAfter time.Time     `json:"tls_cert_not_after,omitzero"`
+}
 
 // JetStreamVarz describes JetStream; it is empty where that does not run.
 type JetStreamVarz struct {
@@ -159,6 +173,7 @@ func (m *Monitor) Varz(*VarzOptions) (*Varz, error) {
 	m.addOptions(v)
 	m.addTLS(v)
 	m.addCounters(v)
+	m.addCluster(v)
 	m.addJetStream(v)
 	if read := m.process.Load(); read != nil {
 		p := (*read)()
@@ -227,6 +242,34 @@ func certNotAfter(c *tls.Config) time.Time {
 	return leaf.NotAfter.UTC()
 }
 
+// addCluster tells of the cluster, and adds what came and went over routes.
+func (m *Monitor) addCluster(v *Varz) {
+	c := m.c.Cluster
+	if c == nil {
+		return
+	}
+	o := m.c.Options().Cluster
+	v.Cluster = ClusterOptsVarz{
+		Name: c.Name(), Host: o.Host, Port: o.Port, AuthTimeout: o.AuthTimeout, TLSTimeout: o.TLSTimeout, PoolSize: o.PoolSize,
+		WriteDeadline: o.WriteDeadline, WriteTimeout: o.WriteTimeout.String(),
+	}
+	for _, u := range m.c.Options().Routes {
+		v.Cluster.URLs = append(v.Cluster.URLs, u.Host)
+	}
+	if o.TLSConfig != nil {
+		v.Cluster.TLSRequired, v.Cluster.TLSVerify = true, true
+		v.Cluster.TLSCertNotAfter = certNotAfter(o.TLSConfig)
+	}
+	v.ClientConnectURLs = m.c.Broker.ConnectURLs()
+	v.Routes, v.Remotes = c.NumRoutes(), c.NumRemotes()
+	in, out := &m.c.Broker.Stats().RoutesIn, &m.c.Broker.Stats().RoutesOut
+	v.InMsgs, v.InBytes = v.InMsgs+in.Msgs.Load(), v.InBytes+in.Bytes.Load()
+	v.OutMsgs, v.OutBytes = v.OutMsgs+out.Msgs.Load(), v.OutBytes+out.Bytes.Load()
+	slow, stale := c.Stats().Slow.Load(), c.Stats().Stale.Load()
+	v.SlowConsumers, v.StaleConnections = v.SlowConsumers+slow, v.StaleConnections+stale
+	v.SlowConsumersStats.Routes, v.StaleConnectionStats.Routes = uint64(slow), uint64(stale)
+}
+
 func (m *Monitor) addJetStream(v *Varz) {
 	src, c := m.source()
 	if src == nil {
@@ -240,10 +283,10 @@ func (m *Monitor) addCounters(v *Varz) {
 	b := m.c.Broker
 	s := b.Stats()
 	v.Connections, v.TotalConnections = b.NumClients(), s.Total.Load()
-	v.InMsgs, v.InBytes = s.In.Msgs.Load(), s.In.Bytes.Load()
-	v.OutMsgs, v.OutBytes = s.Out.Msgs.Load(), s.Out.Bytes.Load()
-	v.InClientMsgs, v.InClientBytes = v.InMsgs, v.InBytes
-	v.OutClientMsgs, v.OutClientBytes = v.OutMsgs, v.OutBytes
+	v.InClientMsgs, v.InClientBytes = s.In.Msgs.Load(), s.In.Bytes.Load()
+	v.OutClientMsgs, v.OutClientBytes = s.Out.Msgs.Load(), s.Out.Bytes.Load()
+	v.InMsgs, v.InBytes = v.InClientMsgs+s.RoutesIn.Msgs.Load(), v.InClientBytes+s.RoutesIn.Bytes.Load()
+	v.OutMsgs, v.OutBytes = v.OutClientMsgs+s.RoutesOut.Msgs.Load(), v.OutClientBytes+s.RoutesOut.Bytes.Load()
 	v.SlowConsumers, v.StaleConnections, v.StalledClients = s.Slow.Load(), s.Stale.Load(), s.Stalled.Load()
 	v.SlowConsumersStats = &SlowConsumersStats{Clients: uint64(v.SlowConsumers)}
 	v.StaleConnectionStats = &StaleConnectionStats{Clients: uint64(v.StaleConnections)}
