@@ -63,6 +63,7 @@ type Client struct {
 	nonce    *string    // of INFO, while a handshake runs
 	stated   string     // where the PROXY header says that the client is; "" without one
 	owed     []owedText // answers that are to come later
+	home     string     // the server of a cluster that it connects to
 }
 
 // owedText is one more answer to a request.
@@ -127,7 +128,7 @@ func (c *Client) dial() {
 	}
 	rec.NoResponders = rec.Headers && c.rnd.IntN(5) > 0
 	c.c = rec
-	c.network.Dial(c.strand, fmt.Sprintf("%s:%d", serverHost, serverPort), netsim.DialOptions{Timeout: dialMax}, func(conn netsim.Conn, err error) {
+	c.network.Dial(c.strand, c.serverAddress(), netsim.DialOptions{Timeout: dialMax}, func(conn netsim.Conn, err error) {
 		c.dialed(rec, conn, err)
 	})
 }

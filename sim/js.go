@@ -40,6 +40,7 @@ type JSPlan struct {
 	AckWait  time.Duration
 	Deliver  int // at most, of a message; 0 is no limit
 	Variants [8]int
+	Rot      int // decides whether the disk rots when all is over, and how
 }
 
 // drawJS decides whether the run has JetStream, and how it is used.
@@ -78,13 +79,13 @@ func newJSPlan(rnd *rand.Rand, p *Plan) *JSPlan {
 		j.Disk.Hang, j.Disk.HangMin, j.Disk.HangMax = hang, 10*time.Millisecond, 4*time.Second
 	}
 	j.Disk.CacheMiss = miss
-	for _, l := range jsLoads {
+	for _, l := range jsLoads[:jsLoadsFirst] {
 		if rnd.IntN(3) > 0 {
 			j.Loads = append(j.Loads, l.name)
 		}
 	}
 	if len(j.Loads) == 0 {
-		j.Loads = append(j.Loads, jsLoads[rnd.IntN(len(jsLoads))].name)
+		j.Loads = append(j.Loads, jsLoads[rnd.IntN(jsLoadsFirst)].name)
 	}
 	j.Memory = rnd.IntN(4) == 0
 	j.Window = logTime(rnd, 500*time.Millisecond, 2*time.Minute)
@@ -95,6 +96,15 @@ func newJSPlan(rnd *rand.Rand, p *Plan) *JSPlan {
 	}
 	for i := range j.Variants {
 		j.Variants[i] = rnd.IntN(1 << 16)
+	}
+	j.Rot = rnd.IntN(1 << 16)
+	for _, l := range jsLoads[jsLoadsFirst:] { // they came later: what was drawn before stays
+		if rnd.IntN(3) == 0 {
+			j.Loads = append(j.Loads, l.name)
+		}
+	}
+	if rnd.IntN(4) > 0 {
+		j.Sizes.Window = 512 << rnd.IntN(12)
 	}
 	return j
 }
@@ -108,11 +118,14 @@ type jsWorld struct {
 	clients []*jsClient
 	loads   []jsLoad
 	hist    js.History
-	lives   int       // that got as far as to serve
-	serving bool      // the present life does
-	failed  int       // lives that the disk ended
-	row     int       // crashes without serving in between
-	wall    time.Time // the server's clock as seen last
+	lives   int           // that got as far as to serve
+	serving bool          // the present life does
+	failed  int           // lives that the disk ended
+	rotten  bool          // files were damaged: that JetStream does not serve is no violation
+	refused error         // why it does not
+	row     int           // crashes without serving in between
+	wall    time.Time     // the server's clock as seen last
+	healed  time.Duration // when everything was made good
 	ops     map[string]int
 }
 
@@ -150,6 +163,7 @@ func (j *jsWorld) start(p *process) {
 		}
 		j.lives++
 		j.serving, j.row = true, 0
+		j.hist.Lives = append(j.hist.Lives, j.serverNow())
 		j.w.note(clock.LevelFault, "JetStream serves, life %d", j.lives)
 	})
 }
@@ -157,6 +171,10 @@ func (j *jsWorld) start(p *process) {
 // fail ends a life that the disk does not let serve.
 func (j *jsWorld) fail(p *process, err error) {
 	j.w.note(clock.LevelFault, "JetStream does not serve: %v", err)
+	if j.rotten {
+		j.refused = err
+		return
+	}
 	j.failed++
 	if !j.faulty() {
 		j.w.violate(js.NoDamage, "JetStream does not serve on a disk that failed nothing since it started: %v", err)
@@ -190,8 +208,11 @@ func (j *jsWorld) diskFaults() uint64 {
 }
 
 // mayCrash decides at each disk operation whether the machine dies there.
-func (j *jsWorld) mayCrash(storage.DiskOp) storage.CrashPoint {
+func (j *jsWorld) mayCrash(op storage.DiskOp) storage.CrashPoint {
 	p := j.plan.CrashPer
+	if op.Kind == storage.OpRemove { // what is let go of must not be needed any more
+		p *= 15
+	}
 	if !j.serving {
 		if p = j.plan.RecoverPer; j.row >= 5 {
 			p = 0
@@ -212,7 +233,7 @@ func (j *jsWorld) mayCrash(storage.DiskOp) storage.CrashPoint {
 // watch ends a life in which JetStream has given up, as an operator would.
 func (j *jsWorld) watch() {
 	p := j.w.process
-	if p == nil || p.ending || p.server.JetStream() == nil {
+	if p == nil || p.ending || j.rotten || p.server.JetStream() == nil {
 		return
 	}
 	if list := p.server.JetStream().Problems(); len(list) > 0 {
@@ -225,6 +246,7 @@ func (j *jsWorld) heal() {
 	f := j.plan.Disk
 	f.WriteError, f.WriteFull, f.SyncError, f.ReadError, f.Hang = 0, 0, 0, 0, 0
 	j.disk.SetFaults(f)
+	j.healed = j.w.sim.Now()
 }
 
 // configText is what the configuration says of JetStream.

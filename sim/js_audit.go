@@ -47,6 +47,9 @@ func (w *World) finishJS(advance func(time.Duration)) {
 		c.paused = true
 	}
 	j.wait(advance, jsTimeout*2, j.idle)
+	for _, h := range j.hist.Streams {
+		h.Settled = j.serverNow()
+	}
 	auditor := j.newClient("js-auditor")
 	rounds := 2 + j.rnd.IntN(2)
 	for round := range rounds {
@@ -99,11 +102,15 @@ func (j *jsWorld) unsettled() string {
 
 // describeLoad says what consumers report.
 func describeLoad(l jsLoad) string {
-	q, ok := l.(*queueLoad)
+	load, ok := l.(queued)
 	if !ok {
 		return ""
 	}
+	q := load.queue()
 	text := ""
+	if p, ok := l.(*pushLoad); ok {
+		text = p.describe()
+	}
 	for _, k := range q.consumers {
 		if k.hist != nil && len(k.hist.Infos) > 0 {
 			in := k.hist.Infos[len(k.hist.Infos)-1].Answer
@@ -147,9 +154,22 @@ func (j *jsWorld) restart(advance func(time.Duration)) {
 	advance(quietStep)
 }
 
+// queued is a load with durable consumers.
+type queued interface{ queue() *queueLoad }
+
+func (l *queueLoad) queue() *queueLoad { return l }
+
+// awaited is a load that must come to rest before it is read.
+type awaited interface {
+	await(advance func(time.Duration), c *jsClient)
+}
+
 // audit reads every stream.
 func (j *jsWorld) audit(advance func(time.Duration), c *jsClient, round int) bool {
 	for _, l := range j.loads {
+		if a, ok := l.(awaited); ok {
+			a.await(advance, c)
+		}
 		for _, s := range l.streams() {
 			if !s.created && len(s.hist.Deletions) == 0 {
 				continue
@@ -158,8 +178,8 @@ func (j *jsWorld) audit(advance func(time.Duration), c *jsClient, round int) boo
 				return false
 			}
 		}
-		if q, ok := l.(*queueLoad); ok {
-			j.auditConsumers(advance, c, q)
+		if q, ok := l.(queued); ok {
+			j.auditConsumers(advance, c, q.queue())
 		}
 	}
 	return true
@@ -176,7 +196,7 @@ func (j *jsWorld) auditStream(advance func(time.Duration), c *jsClient, s *jsStr
 			}
 			c.request("STREAM.CREATE."+s.name, s.config, func(a *js.Answer) { // so that one that was deleted is there
 				if over = a == nil; !over {
-					s.read(c, (round+j.plan.Variants[5])%2 == 0, func(a *js.Audit) { got, over = a, true })
+					s.read(c, !s.plain && (round+j.plan.Variants[5])%2 == 0, func(a *js.Audit) { got, over = a, true })
 				}
 			})
 			c.send()

@@ -57,6 +57,8 @@ type jsCall struct {
 	hear func(*jsReply) (done bool)
 	over bool
 	sid  string // of a subscription of its own
+	// standing subscriptions end with their connection, and nobody waits for them.
+	standing bool
 }
 
 // jsReply is a message that a client was sent.
@@ -410,7 +412,7 @@ func (c *jsClient) idle() bool {
 		return false
 	}
 	for _, call := range c.calls {
-		if !call.over {
+		if !call.over && !call.standing {
 			return false
 		}
 	}

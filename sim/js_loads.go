@@ -18,6 +18,10 @@ type jsLoad interface {
 	drained() bool
 }
 
+// jsLoadsFirst is how many workloads are drawn one after another; those behind them are drawn last, each by
+// itself.
+const jsLoadsFirst = 8
+
 // jsLoads are the workloads by name.
 var jsLoads = []struct {
 	name, about string
@@ -31,6 +35,12 @@ var jsLoads = []struct {
 	{"ttl", "ages and lifetimes over restarts and jumping clocks", startTTLLoad},
 	{"assets", "a stream that is deleted and made anew under its name", startAssetsLoad},
 	{"consume", "consumers on a limits stream: naks, terms, pauses, deliveries at most", func(j *jsWorld) jsLoad { return startQueueLoad(j, "limits") }},
+	{"counter", "counters: increments one by one, repeated by id, and in batches", startCounterLoad},
+	{"schedule", "schedules: once, every so often, by the calendar; replaced, ended, over restarts and jumping clocks", startScheduleLoad},
+	{"fast", "fast batches, with and without gaps, that are also given up", startFastLoad},
+	{"mirror", "a mirror whose origin is purged, limited or made anew, as is the mirror itself", startMirrorLoad},
+	{"sources", "a stream made from two others, with filters and transforms, one of them perhaps a work queue", startSourcesLoad},
+	{"push", "consumers that send without being asked: to one, to a group, and in order, with heartbeats and flow control", startPushLoad},
 }
 
 // JSLoadInfo describes a workload of JetStream.

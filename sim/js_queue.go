@@ -281,6 +281,9 @@ func (w *jsWorker) name() string { return fmt.Sprintf("%s#%d", w.c.name, w.c.lif
 // given takes one message.
 func (w *jsWorker) given(h *js.Consumer, p *js.PullReq, r *jsReply) {
 	c, j := w.c, w.k.l.j
+	if h.Deleted != core.Never {
+		return // it may come from the one that was made in its place: the pull was late
+	}
 	parts := strings.Split(r.Reply, ".")
 	if len(parts) < 9 {
 		c.w.violate(js.APITruth, "%s was given a message with the reply subject %q", c.name, r.Reply)

@@ -21,6 +21,7 @@ type jsStream struct {
 	created bool
 	asking  bool
 	hist    *js.Stream
+	plain   bool              // no direct gets: who answers them may be behind
 	last    uint64            // the highest sequence that was acknowledged
 	bySubj  map[string]uint64 // the same by subject
 	ids     []string          // message ids used, the latest last
@@ -122,6 +123,10 @@ func headersOf(w *js.Write, more ...string) []byte {
 	if w.Rollup {
 		add("Nats-Rollup", "sub")
 	}
+	if w.Incr != "" {
+		add("Nats-Incr", w.Incr)
+		add(idHeader, strconv.FormatUint(w.ID, 10))
+	}
 	if w.KV != "" {
 		add("KV-Operation", w.KV)
 	}
@@ -138,10 +143,17 @@ func headersOf(w *js.Write, more ...string) []byte {
 	return header(pairs...)
 }
 
+// bodyOf is what a publish sends: a counter's message has no body but what the server makes.
+func bodyOf(w *js.Write) []byte {
+	if w.Incr != "" {
+		return nil
+	}
+	return appendPayload(nil, w.ID, w.Size)
+}
+
 // publish sends a write and notes what comes of it.
 func (s *jsStream) publish(c *jsClient, w *js.Write, then func(*js.Answer), more ...string) {
-	body := appendPayload(nil, w.ID, w.Size)
-	c.ask(w.Subject, headersOf(w, more...), body, func(r *jsReply) {
+	c.ask(w.Subject, headersOf(w, more...), bodyOf(w), func(r *jsReply) {
 		if r != nil && r.Status == 0 && len(r.Body) == 0 && w.Batch != "" && !w.Commit {
 			return // a batch takes note of its parts without a word
 		}
@@ -169,7 +181,7 @@ func (s *jsStream) outcome(w *js.Write, a *js.Answer) {
 		return
 	}
 	s.j.ops["js_acks"]++
-	w.Seq, w.Dup = a.Seq, a.Duplicate
+	w.Seq, w.Dup, w.Val = a.Seq, a.Duplicate, a.Val
 	if a.Stream != s.name {
 		s.j.w.violate(js.APITruth, "%s was acknowledged by stream %q, and went to %q", w, a.Stream, s.name)
 	}
@@ -209,7 +221,7 @@ func (s *jsStream) get(c *jsClient, seq uint64, subject string, direct bool) {
 			return
 		}
 		r.Seq = m.Seq
-		r.ID, _ = readPayload(m.Data)
+		r.ID, _, r.Val = identify(m.Header, m.Data)
 		if isMarker(m.Header) {
 			return
 		}
@@ -310,10 +322,15 @@ func (s *jsStream) removed(r *js.Removal, a *js.Answer) {
 
 // batch publishes several messages as one.
 func (s *jsStream) batch(c *jsClient, subjects []string, commit bool) {
+	s.batchOf(c, subjects, commit, s.write)
+}
+
+// batchOf is batch with messages that write makes.
+func (s *jsStream) batchOf(c *jsClient, subjects []string, commit bool, write func(*jsClient, string) *js.Write) {
 	id := fmt.Sprintf("b%d-%s", c.w.rec.ids, c.name)
 	var list []*js.Write
 	for i, subject := range subjects {
-		w := s.write(c, subject)
+		w := write(c, subject)
 		w.Batch, w.BatchSeq, w.Size = id, i+1, 10+c.rnd.IntN(100)
 		w.Commit = commit && i == len(subjects)-1
 		list = append(list, w)
@@ -321,7 +338,7 @@ func (s *jsStream) batch(c *jsClient, subjects []string, commit bool) {
 	s.j.ops["js_batches"]++
 	for i, w := range list {
 		if !w.Commit {
-			c.put(w.Subject, "", headersOf(w), appendPayload(nil, w.ID, w.Size))
+			c.put(w.Subject, "", headersOf(w), bodyOf(w))
 			continue
 		}
 		s.publish(c, w, func(a *js.Answer) {
@@ -365,9 +382,11 @@ func (s *jsStream) read(c *jsClient, direct bool, done func(*js.Audit)) {
 
 // stored is a message that was just read.
 func (s *jsStream) stored(m *js.StoredMessage) js.Stored {
-	id, intact := readPayload(m.Data)
+	id, intact, val := identify(m.Header, m.Data)
+	fired := firingOf(m.Header)
 	return js.Stored{
-		Seq: m.Seq, Subject: m.Subject, ID: id, Intact: intact, Time: m.Time, Marker: isMarker(m.Header), Read: s.j.serverNow(),
+		Seq: m.Seq, Subject: m.Subject, Header: m.Header, ID: id, Intact: intact, Time: m.Time, Marker: isMarker(m.Header) || fired != nil, Read: s.j.serverNow(), Val: val,
+		Fired: fired,
 	}
 }
 

@@ -25,6 +25,7 @@ const (
 	Swarm   Profile = "swarm"
 	Plans   Profile = "plans"
 	Streams Profile = "streams"
+	Cluster Profile = "cluster"
 )
 
 // ProfileInfo describes a profile.
@@ -44,6 +45,7 @@ func Profiles() []ProfileInfo {
 		{Swarm, "each seed switches a random subset of everything on", append(slices.Clone(networkFamilies), processFamilies...)},
 		{Plans, "each seed follows a scripted plan, as one in ten of swarm does", nil},
 		{Streams, "JetStream above all, over a disk that fails and machines that die", streamFamilies},
+		{Cluster, "several servers: routes that break, partitions, crashes, pauses, and clients on each", nil},
 	}
 }
 
@@ -98,7 +100,8 @@ type Plan struct {
 	nkey    nkeys.KeyPair
 	Rates   []Rate // of the families that are on
 	Journal *JournalPlan
-	JS      *JSPlan // nil: the run has no JetStream
+	JS      *JSPlan      // nil: the run has no JetStream
+	Cluster *ClusterPlan // nil: there is one server
 }
 
 // Rate is how often a family of faults strikes.
@@ -138,6 +141,7 @@ func NewPlan(seed uint64, profile Profile, rnd *rand.Rand) Plan {
 	p.drawEntry(rnd)
 	p.drawScript(rnd)
 	p.drawJS(rnd)
+	p.drawCluster(rnd)
 	return p
 }
 

@@ -125,6 +125,10 @@ func (w *World) phases(until time.Duration) {
 		}
 		w.sim.RunUntil(end)
 	}
+	if w.cluster != nil {
+		w.cluster.phases(advance)
+		return
+	}
 	if err := w.StartServer(); err != nil {
 		w.violate(core.CrashFree, "%v", err)
 		return
@@ -147,6 +151,7 @@ func (w *World) phases(until time.Duration) {
 	w.stopJournal(advance)
 	w.finishJS(advance)
 	w.leave(advance)
+	w.rotJS(advance)
 }
 
 func (w *World) setUp(advance func(time.Duration)) {

@@ -100,7 +100,7 @@ func (c *Client) scriptSub() *liveSub {
 	if subject == ">" && c.rnd.IntN(3) > 0 { // hides what nobody listens to
 		subject = "t.>"
 	}
-	return c.subscribe(subject, queue, false)
+	return c.subscribe(subject, c.w.queueOn(subject, queue), false)
 }
 
 // anySub draws one of the subscriptions that may go.
@@ -144,7 +144,7 @@ func (w *World) newScripts() {
 		for range 1 + rnd.IntN(3) {
 			d := desire{subject: pick(rnd, subscribeSubjects, u.Account)}
 			if rnd.IntN(3) == 0 {
-				d.queue = "q1" + u.Account
+				d.queue = w.queueOn(d.subject, "q1"+u.Account)
 			}
 			c.wanted = append(c.wanted, d)
 		}

@@ -42,7 +42,8 @@ type World struct {
 	clients []*Client
 	garbage []*garbageClient
 	journal *journalLoad
-	js      *jsWorld // nil: the server has no JetStream
+	js      *jsWorld      // nil: the server has no JetStream
+	cluster *clusterWorld // nil: there is one server
 
 	process  *process // nil while the server is down
 	epochs   map[string]int
@@ -81,6 +82,9 @@ func NewWorld(p Plan) *World {
 		w.rec.h.World = newTokenTopology()
 	}
 	w.rec.h.World.Drops = p.NoStall
+	if p.Cluster != nil {
+		w.cluster = newClusterWorld(w)
+	}
 	if p.JS != nil {
 		w.js = newJSWorld(w)
 		w.js.disk.Hook = w.js.mayCrash

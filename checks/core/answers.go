@@ -22,7 +22,7 @@ func (j *judge) endOf(d *Delivery, s *Sub) *Publish {
 	for _, p := range j.ends[d.Subject] {
 		switch {
 		case p.Sent > d.At || j.got[s][p.ID] != nil:
-		case (p.Conn != s.Conn || s.Conn.Echo) && p.Done > s.Sent:
+		case (p.Conn != s.Conn || s.Conn.Echo) && (p.Done > s.Sent || j.h.World.Mesh && p.Conn.Epoch != s.Conn.Epoch):
 			return p
 		case other == nil:
 			other = p

@@ -32,7 +32,10 @@ func (j *judge) delivery(d *Delivery, s *Sub) {
 		j.got[s] = make(map[uint64]*Delivery)
 	}
 	if j.got[s][p.ID] != nil {
-		j.report(NoMore, d.At, "%s received %s twice", s, p)
+		if s.Queue != "" || !j.sentOn(p) {
+			j.report(NoMore, d.At, "%s received %s twice", s, p)
+		}
+		j.count[s]++
 		return
 	}
 	j.got[s][p.ID] = d
@@ -41,11 +44,11 @@ func (j *judge) delivery(d *Delivery, s *Sub) {
 	switch {
 	case !j.ended(d, s, p):
 	case !j.reached(d, s, p):
-	case p.Conn == s.Conn && !s.Conn.Echo:
+	case p.Conn == s.Conn && !s.Conn.Echo && !j.sentOn(p): // what is sent on and on forgets where it began
 		j.report(Exact, d.At, "%s received its own %s without echo", s, p)
 	case p.TooBig:
 		j.report(Exact, d.At, "%s received %s, which is above its publisher's max_payload", s, p)
-	case p.Done < s.Sent:
+	case p.Done < s.Sent && p.Conn.Epoch == s.Conn.Epoch && !j.detour(p, s) && !j.sentOn(p):
 		j.report(NoMore, d.At, "%s received %s, which was over before it subscribed", s, p)
 	default:
 		j.permitted(d, s, p)
@@ -152,7 +155,9 @@ func (j *judge) permitted(d *Delivery, s *Sub, p *Publish) {
 }
 
 // order demands that each subscription hears a connection's messages in the
-// order of their sending.
+// order of their sending, while no connection on the way breaks. Between servers two kinds of
+// messages have a way of their own: answers that are carried to another account go by the server
+// that took the request, and what a queue group is to have may go by one whose member has just left.
 func (j *judge) order() {
 	type pair struct {
 		from *Conn
@@ -161,15 +166,45 @@ func (j *judge) order() {
 	last := make(map[pair]*Publish)
 	for _, d := range j.h.Deliveries {
 		s, p := j.subs[subKey{d.Conn, d.SID}], j.pubs[d.ID]
-		if s == nil || p == nil || d.Status != 0 {
+		if s == nil || p == nil || d.Status != 0 || j.detour(p, s) || s.Queue != "" && p.Conn.Epoch != s.Conn.Epoch || j.got[s][p.ID] != d {
 			continue
 		}
 		k := pair{p.Conn, s}
-		if before := last[k]; before != nil && before.Seq > p.Seq {
+		if before := last[k]; before != nil && before.Seq > p.Seq && !j.h.World.broke(p.Conn.Epoch, s.Conn.Epoch, p.Sent, d.At) && !j.sentOn(p) {
 			j.report(PairOrder, d.At, "%s received %s (number %d) after message %d (number %d)", s, p, p.Seq, before.ID, before.Seq)
 		}
 		last[k] = p
 	}
+}
+
+// detour tells whether a message may pass through servers that neither side is connected to:
+// answers that are carried to another account do.
+func (j *judge) detour(p *Publish, s *Sub) bool {
+	return j.h.World.Mesh && p.Answers != 0 && p.Conn.Account != s.Conn.Account
+}
+
+// sentOn tells whether servers may send p on to each other: one that was chosen for a queue group
+// whose last member there has just left sends it to a third, which cannot know that it is for
+// the group alone. Whoever is interested there may have it twice, or late, even where it began.
+func (j *judge) sentOn(p *Publish) bool {
+	if !j.h.World.Mesh {
+		return false
+	}
+	for _, q := range j.h.Subs {
+		if q.Queue != "" && j.mayReach(p, q) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayReach tells whether a message matches a subscription, as it was published or as an answer.
+func (j *judge) mayReach(p *Publish, s *Sub) bool {
+	if p.Answers != 0 {
+		return s.Conn.Account == p.Conn.Account && Matches(s.Subject, p.Subject)
+	}
+	r := j.routeOf(p.Conn.Account, p.Subject, s.Conn.Account, s.Subject)
+	return r.reaches()
 }
 
 // queues demands that one member of each group receives a message. A group is all

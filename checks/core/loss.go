@@ -38,7 +38,7 @@ func (j *judge) must(p *Publish, s *Sub, r route) bool {
 // mustAsIf is must, were it sure that mappings choose a subject that s receives.
 func (j *judge) mustAsIf(p *Publish, s *Sub, r route) bool {
 	return p.Answers == 0 && !p.TooBig && s.Limited == 0 && s.Confirmed < p.Sent && p.Done < s.until() &&
-		!(p.Conn == s.Conn && !s.Conn.Echo) && p.Conn.Epoch == s.Conn.Epoch &&
+		!(p.Conn == s.Conn && !s.Conn.Echo) && j.h.World.joined(p, s.Conn) &&
 		j.mustPublish(p) && j.mustHear(p, s, r.subjects...) && s.Conn.spans(r.over, p.Sent, p.Done).all
 }
 
@@ -152,9 +152,16 @@ func (j *judge) groupLoss(p *Publish, class int, members []member) {
 	j.report(name, last, "no member of queue %s received %s, though all could, as %s", owed.Queue, p, owed)
 }
 
-// possible tells whether the server may have had s registered while p passed.
+// possible tells whether the server may have had s registered while p passed. What
+// one server knows of another it may know late.
 func (j *judge) possible(p *Publish, s *Sub) bool {
-	if s.Sent > p.Done || p.Conn.Epoch != s.Conn.Epoch || j.refusedSub(s) {
+	if j.refusedSub(s) {
+		return false
+	}
+	if !j.h.World.joined(p, s.Conn) {
+		return j.h.World.Mesh
+	}
+	if s.Sent > p.Done || s.Conn.Closed < p.Sent && p.Conn.Epoch != s.Conn.Epoch {
 		return false
 	}
 	return s.UnsubConfirmed == 0 || s.Max > 0 || s.UnsubConfirmed > p.Sent

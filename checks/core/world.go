@@ -10,8 +10,38 @@ type World struct {
 	// Drops tells that producers are not stalled: what a receiver with much pending
 	// does not get is lost without a word, and no loss is judged.
 	Drops bool
+	// Mesh tells that several servers share the accounts: a message may pass between
+	// two of them, which takes as long as it likes and is certain only once all is settled.
+	Mesh bool
+	// Breaks are the times in which connections between servers ended.
+	Breaks []Break
 	// Reloads are the stamps of the reloads that were accepted.
 	Reloads []Stamp
+}
+
+// Break is a time in which a connection between the servers of two epochs ended.
+type Break struct {
+	Between      [2]int // epochs, the lower first
+	Since, Until Stamp
+}
+
+// joined tells whether what p publishes passes to c for certain, but for what befalls
+// the two connections themselves.
+func (w *World) joined(p *Publish, c *Conn) bool {
+	return p.Conn.Epoch == c.Epoch || w.Mesh && p.Probe
+}
+
+// broke tells whether a connection between two servers ended in a time.
+func (w *World) broke(a, b int, since, until Stamp) bool {
+	if a > b {
+		a, b = b, a
+	}
+	for i := range w.Breaks {
+		if x := &w.Breaks[i]; x.Between == [2]int{a, b} && x.Until >= since && x.Since <= until {
+			return true
+		}
+	}
+	return false
 }
 
 // Account is a subject space with what crosses its border. Patterns that are

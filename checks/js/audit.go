@@ -31,7 +31,7 @@ func (b *book) kept(a *Audit, here map[uint64]*Stored) {
 	lost := 0
 	for _, seq := range b.seqs {
 		w := b.places[seq].w
-		if here[seq] != nil || w.Return > a.At || lost > 3 || b.policyTakes(w, a) {
+		if here[seq] != nil || w.Return > a.At || lost > 3 || w.Fleeting || b.policyTakes(w, a) {
 			continue
 		}
 		if b.removedBy(w, a.At) != nil {
@@ -96,7 +96,7 @@ func (b *book) rolledUp(w *Write) bool {
 // told demands that what a stream reports of itself is so.
 func (b *book) told(a *Audit) {
 	st, n := a.State, len(a.Msgs)
-	if b.s.MaxAge > 0 || b.s.TTLs {
+	if b.s.MaxAge > 0 || b.s.TTLs || b.s.Schedules {
 		return // something may have gone between the two
 	}
 	if int(st.Msgs) != n {
@@ -147,7 +147,7 @@ func (b *book) again(before, a *Audit, here map[uint64]*Stored) {
 	for i := range before.Msgs {
 		m := &before.Msgs[i]
 		was[m.Seq] = true
-		if here[m.Seq] == nil && b.s.Retention == "limits" && b.s.MaxAge == 0 && !b.s.TTLs {
+		if here[m.Seq] == nil && b.s.Retention == "limits" && b.s.MaxAge == 0 && !b.s.TTLs && !b.s.Schedules {
 			b.report(Prefix, a.At, "sequence %d of stream %s was there before the restart, and is not after it", m.Seq, b.s.Name)
 			return
 		}
@@ -191,8 +191,8 @@ func (b *book) limits(a *Audit) {
 	for i := range a.Msgs {
 		m := &a.Msgs[i]
 		life := s.MaxAge
-		if w := b.writes[m.ID]; w != nil && w.TTL > 0 {
-			life = max(life, w.TTL)
+		if w := b.writes[m.ID]; w != nil && w.TTL > 0 && (life == 0 || w.TTL < life) {
+			life = w.TTL
 		}
 		if life > 0 && !m.Marker && !s.Jumped && m.Read.Sub(m.Time.Add(life)) > slack {
 			b.report(Policy, a.At, "sequence %d of stream %s was stored at %v to live %v, and it was read at %v", m.Seq, s.Name, m.Time, life, m.Read)
@@ -277,7 +277,7 @@ func (b *book) rollups() {
 
 // subjects searches for an order of what was done to each subject.
 func (b *book) subjects() {
-	if b.s.Retention != "limits" || b.s.MaxAge > 0 || b.s.TTLs || len(b.s.Removals) > 0 || b.s.MaxMsgs > 0 || b.s.MaxBytes > 0 {
+	if b.s.Retention != "limits" || b.s.MaxAge > 0 || b.s.TTLs || b.s.Schedules || len(b.s.Fast) > 0 || len(b.s.Removals) > 0 || b.s.MaxMsgs > 0 || b.s.MaxBytes > 0 {
 		return // what goes by itself is no part of the model
 	}
 	b.registers()

@@ -15,6 +15,7 @@ func (b *book) consumer(c *Consumer) {
 	b.deliverLimits(c)
 	b.pulls(c)
 	b.infos(c)
+	b.left(c)
 }
 
 // sequences demands that consumer sequences and delivery counts rise together, and that
@@ -140,12 +141,12 @@ func (b *book) infos(c *Consumer) {
 		if f == nil || d == nil {
 			continue
 		}
-		if life == in.Life && in.Call > told && (f.Stream < floor || d.Stream < delivered) || life != in.Life && b.surelyPast(c, f.Stream, floor) {
+		if life == in.Life && in.Call > told && (f.Stream < floor || d.Stream < delivered) || life != in.Life && b.surelyPast(c, f.Stream, floor, told) {
 			b.report(Floor, in.At, "%s reports floor %d and delivered %d, and reported %d and %d before", c, f.Stream, d.Stream, floor, delivered)
 			return
 		}
-		if life != in.Life {
-			delivered = d.Stream
+		if life != in.Life { // what fell by right is where it goes on
+			floor, delivered = f.Stream, d.Stream
 		}
 		floor, delivered, told, life = max(floor, f.Stream), max(delivered, d.Stream), in.At, in.Life
 		if f.Stream > d.Stream {
@@ -165,14 +166,14 @@ func (b *book) infos(c *Consumer) {
 }
 
 // surelyPast tells whether a floor that fell over a restart was surely right before: between the two
-// is nothing that matches, or nothing but what was acknowledged, and confirmed.
-func (b *book) surelyPast(c *Consumer, now, before uint64) bool {
+// is nothing that matches, or nothing but what was acknowledged, and confirmed when the higher one was told.
+func (b *book) surelyPast(c *Consumer, now, before uint64, told core.Stamp) bool {
 	if now >= before {
 		return false
 	}
 	for _, seq := range b.seqs {
 		if w := b.places[seq].w; seq > now && seq <= before && (c.Filter == "" || core.Matches(c.Filter, w.Subject)) {
-			if _, sure := c.settledBy(seq); !sure {
+			if !c.confirmedBy(seq, told) {
 				return false
 			}
 		}
@@ -220,6 +221,16 @@ func (b *book) recount(c *Consumer, in *ConsumerInfo) {
 	}
 }
 
+// confirmedBy tells whether an ack of a message had been confirmed at a stamp.
+func (c *Consumer) confirmedBy(seq uint64, at core.Stamp) bool {
+	for _, a := range c.Acks {
+		if a.Of.Seq == seq && (a.Kind == Ack_ || a.Kind == Term) && a.Confirmed && a.Return <= at {
+			return true
+		}
+	}
+	return false
+}
+
 // settledBy tells whether a worker may have let a message go, and whether it surely did.
 func (c *Consumer) settledBy(seq uint64) (maybe, sure bool) {
 	for _, a := range c.Acks {
@@ -249,7 +260,7 @@ func (b *book) retention() {
 
 // needed judges one message of a stream that keeps what consumers need.
 func (b *book) needed(a *Audit, w *Write, here bool) {
-	if b.s.Retention == "limits" || w.Return > a.At || b.removedBy(w, a.At) != nil || b.s.MaxMsgs > 0 || b.s.MaxAge > 0 {
+	if b.s.Retention == "limits" || b.s.Retention == "moved" || w.Return > a.At || b.removedBy(w, a.At) != nil || b.s.MaxMsgs > 0 || b.s.MaxAge > 0 {
 		return
 	}
 	name := Interest

@@ -30,6 +30,9 @@ const (
 	Dedupe      = "STREAM.dedupe"
 	Expected    = "STREAM.expected"
 	Policy      = "STREAM.policy"
+	Counter     = "STREAM.counter"
+	Schedule    = "STREAM.schedule"
+	Fast        = "STREAM.fast"
 	Batch       = "STREAM.batch"
 	Deleted     = "STREAM.deleted"
 	Info        = "STREAM.info"
@@ -57,15 +60,17 @@ const (
 	NoDamage    = "STORE.recovers"
 	Tombstones  = "STORE.tombstones"
 	Prefix      = "STORE.recovered"
+	Rot         = "STORE.rot"
 	EarlyTime   = "TIME"
 )
 
 // Invariants lists what is judged, in the order of the failure model.
 func Invariants() []core.Invariant {
-	return []core.Invariant{
+	return append([]core.Invariant{
 		{Name: NoDamage, About: "a store opens on a disk that failed nothing"},
 		{Name: Prefix, About: "what a restart recovers equals what was there before it"},
 		{Name: Tombstones, About: "what was removed never returns; first and last sequence never fall"},
+		{Name: Rot, About: "what bits that rot take is told: no message is served otherwise than it was, and no sequence given away again"},
 		{Name: APITruth, About: "a request that was answered is so: what was created is there, what was refused left no trace"},
 		{Name: Incarnation, About: "a stream made anew holds nothing of the one before it"},
 		{Name: Acked, About: "what was acknowledged is stored at its sequence, byte for byte, until policy removes it"},
@@ -75,7 +80,10 @@ func Invariants() []core.Invariant {
 		{Name: Dedupe, About: "within the window one id is stored once, repeats get the first's sequence, and no id is invented"},
 		{Name: Expected, About: "preconditions are judged against the state at their place"},
 		{Name: Policy, About: "count, byte, age, per-subject and discard limits hold and remove nothing else"},
+		{Name: Counter, About: "a counter is the sum of what was accepted, at each of its messages"},
+		{Name: Schedule, About: "a schedule fires once for each of its times, not before it and not long after, until it is ended"},
 		{Name: Batch, About: "a batch is stored wholly and contiguously, or not at all"},
+		{Name: Fast, About: "what is acknowledged of a fast batch is stored, in order, and without a gap where a gap ends it"},
 		{Name: Deleted, About: "purge, delete and rollup act at their place"},
 		{Name: Info, About: "reported counts and bounds equal a full read"},
 		{Name: Linear, About: "publishes and reads of a subject are linearizable"},
@@ -95,7 +103,7 @@ func Invariants() []core.Invariant {
 		{Name: CAS, About: "create and update succeed exactly if their condition held: a key's history is linearizable"},
 		{Name: KVHist, About: "the last values of a key, in order, and no more of them than configured"},
 		{Name: EarlyTime, About: "entry times never fall, and nothing is removed before its time"},
-	}
+	}, append(copyInvariants(), pushInvariants()...)...)
 }
 
 // NoResponders is the error of a request that nobody listens to: nothing happened.
@@ -111,6 +119,7 @@ type Answer struct {
 	Stream    string         `json:"stream"`
 	Seq       uint64         `json:"seq"`
 	Duplicate bool           `json:"duplicate"`
+	Val       string         `json:"val"`
 	Batch     string         `json:"batch"`
 	Count     int            `json:"count"`
 	Success   bool           `json:"success"`
@@ -124,6 +133,8 @@ type Answer struct {
 	Redeliv   int            `json:"num_redelivered"`
 	Waiting   int            `json:"num_waiting"`
 	Pending   uint64         `json:"num_pending"`
+	Mirror    *SourceInfo    `json:"mirror"`
+	Sources   []*SourceInfo  `json:"sources"`
 
 	Code int        `json:"-"`
 	Err  int        `json:"-"`
@@ -145,6 +156,9 @@ type StreamState struct {
 	NumDeleted int    `json:"num_deleted"`
 	Subjects   int    `json:"num_subjects"`
 	Consumers  int    `json:"consumer_count"`
+	Lost       struct {
+		Msgs []uint64 `json:"msgs"`
+	} `json:"lost"`
 }
 
 // StoredMessage is a message as the API shows it.
@@ -169,7 +183,7 @@ const (
 // refusals are the errors after which nothing has happened.
 var refusals = []int{
 	NoResponders, 10043, 10037, 10059, 10014, 10060, 10070, 10071, 10054, 10077, 10109, 10110, 10057,
-	10164, 10174, 10175, 10176, 10177, 10178, 10179, 10180, 10167, 10165, 10166, 10199, 10200, 10201, 10202, 10211, 10012, 10058, 10065,
+	10164, 10174, 10175, 10176, 10177, 10178, 10179, 10180, 10167, 10165, 10166, 10199, 10200, 10201, 10202, 10211, 10012, 10058, 10065, 10168, 10169, 10170, 10171,
 }
 
 // OutcomeOf tells what an answer means; nil is no answer.
@@ -210,6 +224,12 @@ type Write struct {
 	Commit      bool // ends its batch
 	Size        int  // of the payload
 
+	Incr string // what it adds to the counter of its subject; "" is no counter
+	Val  string // of the counter, as the ack told
+
+	Schedule *Scheduled // what it has to do with schedules; nil is nothing
+	Fleeting bool       // it may go by itself, which is judged elsewhere
+
 	seen bool
 }
 
@@ -234,6 +254,7 @@ type Read struct {
 	Subject string // of a read of the last; "" of one by sequence
 	Seq     uint64
 	ID      uint64 // 0: there was none
+	Val     string // of a counter
 	Call    core.Stamp
 	Return  core.Stamp
 }
@@ -242,11 +263,14 @@ type Read struct {
 type Stored struct {
 	Seq     uint64
 	Subject string
+	Header  []byte
 	ID      uint64 // 0: no message that was published
 	Intact  bool
 	Time    time.Time
 	Marker  bool      // made by the server
 	Read    time.Time // by the server's wall clock
+	Val     string    // of a counter
+	Fired   *Firing   // a schedule made it
 }
 
 // Audit is a full read, when nobody else was busy.
@@ -259,7 +283,7 @@ type Audit struct {
 // Stream is one stream with what was done to it.
 type Stream struct {
 	Name       string
-	Retention  string // limits, workqueue, interest
+	Retention  string // limits, workqueue, interest; moved, where another stream takes what is in the queue
 	MaxMsgs    int
 	MaxBytes   int
 	MaxPer     int
@@ -269,6 +293,7 @@ type Stream struct {
 	Window     time.Duration // of deduplication
 	TTLs       bool          // messages may have one
 	KV         bool
+	Schedules  bool     // messages are made at their time
 	FirstLast  []Bounds // as reported, in order
 
 	Writes    []*Write
@@ -276,12 +301,19 @@ type Stream struct {
 	Reads     []*Read
 	Audits    []*Audit
 	Consumers []*Consumer
+	Ordered   []*Ordered
+	Fast      []*FastBatch
+	Rots      []*RotRead // when all else was over
 	// Deletions are the attempts to delete it, after each of which it was made anew. With
 	// one the stream is judged as several of one name.
 	Recreated bool
 	Deletions []*Removal
+	// Copies is not nil when the stream is a mirror or has sources.
+	Copies *Copying
 	// WallMax is the latest wall clock that the server may have seen.
 	WallMax time.Time
+	// Settled is the server's wall clock when everybody had been well for a while, before the first audit.
+	Settled time.Time
 	// Jumped tells that its wall clock was set or ran wrong: what is due by it may be late.
 	Jumped bool
 }
@@ -308,8 +340,9 @@ type Consumer struct {
 	Acks       []*Ack
 	Pulls      []*PullReq
 	Infos      []*ConsumerInfo
-	Drained    bool // it said that nothing is left to deliver, in the end
-	Restarts   int  // of the server, while it existed
+	Listeners  []*Listening // of a push consumer
+	Drained    bool         // it said that nothing is left to deliver, in the end
+	Restarts   int          // of the server, while it existed
 }
 
 func (c *Consumer) String() string { return c.Stream + " > " + c.Name }
@@ -384,13 +417,16 @@ type History struct {
 	Deaths map[int]time.Duration
 	// Settling is how long after a delivery its record is durable for sure.
 	Settling time.Duration
-	Streams  []*Stream
+	// Lives are when lives of the server began to serve, by its wall clock.
+	Lives   []time.Time
+	Streams []*Stream
 }
 
 // judge is the state of one check.
 type judge struct {
 	deaths       map[int]time.Duration
 	settling     time.Duration
+	lives        []time.Time
 	found        []core.Violation
 	searched     int
 	inconclusive int
@@ -406,9 +442,16 @@ func (j *judge) report(invariant string, at core.Stamp, format string, args ...a
 
 // Check judges a history.
 func Check(h *History) core.Verdict {
-	j := &judge{deaths: h.Deaths, settling: h.Settling}
+	j := &judge{deaths: h.Deaths, settling: h.Settling, lives: h.Lives}
 	for _, s := range h.Streams {
-		j.stream(s)
+		if s.Copies == nil {
+			j.stream(s)
+		}
+	}
+	for _, s := range h.Streams {
+		if s.Copies != nil {
+			j.copied(s)
+		}
 	}
 	core.SortViolations(j.found)
 	return core.Verdict{Violations: j.found, Registers: j.searched, Inconclusive: j.inconclusive}

@@ -219,7 +219,7 @@ func consumed(retention string) (*Stream, *Consumer) {
 	p := &PullReq{Conn: "w#1", Batch: 3, Sent: 20, Got: 3, Ended: 26, Life: 1}
 	c := &Consumer{Stream: "S", Name: "C", AckWait: time.Second, Asked: 0, Created: 0, Deleted: core.Never, Gone: core.Never, Pulls: []*PullReq{p}, Drained: true}
 	for i, w := range s.Writes {
-		d := &Delivery{Conn: "w#1", Pull: p, Seq: w.Seq, CSeq: w.Seq, Count: 1, ID: w.ID, Intact: true, Subject: w.Subject, At: core.Stamp(21 + i), Life: 1}
+		d := &Delivery{Conn: "w#1", Pull: p, Seq: w.Seq, CSeq: w.Seq, Count: 1, ID: w.ID, Intact: true, Subject: w.Subject, At: core.Stamp(21 + i), Life: 1, Pending: uint64(len(s.Writes) - 1 - i)}
 		c.Deliveries = append(c.Deliveries, d)
 		c.Acks = append(c.Acks, &Ack{Of: d, Conn: "w#1", Call: core.Stamp(30 + 2*i), Return: core.Stamp(31 + 2*i), Confirmed: true})
 	}

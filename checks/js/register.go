@@ -90,8 +90,8 @@ func (b *book) registers() {
 	}
 	none := b.holes() == 0
 	for _, w := range b.s.Writes {
-		if w.Dup || w.Batch != "" && w.Seq == 0 && w.Outcome != OK {
-			continue
+		if w.Dup || w.Batch != "" && w.Seq == 0 && w.Outcome != OK && b.s.MaxPer == 0 {
+			continue // it was not stored, or somebody would have seen it
 		}
 		out := subjectOut{w.Outcome, 0, w.Seq}
 		switch {

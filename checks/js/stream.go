@@ -42,9 +42,14 @@ func (j *judge) stream(s *Stream) {
 	b.bounds()
 	b.removals()
 	b.subjects()
+	b.counters()
+	b.schedules()
+	b.fast()
+	b.rotten()
 	for _, c := range s.Consumers {
 		b.consumer(c)
 	}
+	b.pushed()
 	b.retention()
 }
 
@@ -68,6 +73,7 @@ func (b *book) resolve() {
 			}
 		}
 	}
+	b.sawOrdered()
 	for _, a := range b.s.Audits {
 		for i := range a.Msgs {
 			m := &a.Msgs[i]
@@ -349,7 +355,7 @@ func (b *book) batch(name string, list []*Write) {
 		if w.Seq != 0 && last.Seq != 0 && w.Seq != want {
 			b.report(Batch, last.Return, "batch %s of stream %s ends at %d, and its message %d of %d is at %d", name, b.s.Name, last.Seq, i+1, len(list), w.Seq)
 		}
-		whole = whole && !b.mayBeGone(w, core.Never)
+		whole = whole && !b.mayBeGone(w, core.Never) && b.s.MaxPer == 0
 	}
 	there := 0
 	for _, w := range list {

@@ -11,6 +11,7 @@ const (
 	snapshot   = "server/jetstream/machine/snapshot.go"
 	batching   = "server/jetstream/machine/batch.go"
 	limits     = "storage/msgs/limits.go"
+	purging    = "storage/msgs/purge.go"
 	expire     = "storage/msgs/expire.go"
 	logWrite   = "storage/wal/write.go"
 	consAck    = "server/jetstream/consumer/ack.go"
@@ -18,6 +19,19 @@ const (
 	consAlarm  = "server/jetstream/consumer/alarm.go"
 	consNew    = "server/jetstream/consumer/recover.go"
 	consInfo   = "server/jetstream/consumer/info.go"
+	counting   = "server/jetstream/machine/counter.go"
+	scheduling = "server/jetstream/machine/schedule.go"
+	firing     = "server/jetstream/machine/due.go"
+	fastBatch  = "server/jetstream/machine/fast.go"
+	msgStore   = "storage/msgs/store.go"
+	msgPurge   = "storage/msgs/purge.go"
+	msgRecord  = "storage/msgs/record.go"
+	msgOpened  = "storage/msgs/open_finish.go"
+	msgJobs    = "storage/msgs/jobs.go"
+	msgPoint   = "storage/msgs/checkpoint.go"
+	logScan    = "storage/wal/scan.go"
+	consServe  = "server/jetstream/consumer/deliver.go"
+	consListen = "server/jetstream/consumer/listen.go"
 	streams    = "streams"
 )
 
@@ -25,7 +39,7 @@ const (
 var lost = []string{
 	js.Acked, js.Dense, js.Prefix, js.Tombstones, js.Order, js.Info, js.AtLeastOnce, js.AckedStays, js.InOrder, js.Floor, js.Dedupe,
 	js.Expected, js.WorkQueue, js.Interest, js.CAS, js.Linear, js.NothingElse, js.NoDamage, js.Incarnation, js.APITruth, js.Batch, js.Moves,
-	js.Deleted, js.NoOrphans, js.KVHist, js.NumPending,
+	js.Deleted, js.NoOrphans, js.KVHist, js.NumPending, js.MaxDeliver,
 }
 
 // jetStream are those of streams, consumers and their stores.
@@ -56,7 +70,7 @@ var jetStream = []Mutant{
 		"m.store.Subject(msg.subject).Count > 0 {", "m.store.Subject(msg.subject).Count > 1 {"}}, nil},
 	{"delete-hits-the-next", js.Deleted, streams, "server/jetstream/machine/admin.go", []Edit{{
 		"m.remove(seq, erase != 0, msgs.ByDelete)", "m.remove(seq+1, erase != 0, msgs.ByDelete)"}}, []string{js.Acked, js.Linear}},
-	{"purge-keeps-one-more", js.Deleted, streams, limits, []Edit{{"		n -= keep\n", "		n -= keep + 1\n"}}, []string{js.Linear, js.Expected}},
+	{"purge-keeps-one-more", js.Deleted, streams, purging, []Edit{{"p.kept < p.Keep && p.end > 0;", "p.kept <= p.Keep && p.end > 0;"}}, []string{js.Linear, js.Expected}},
 	{"one-message-above-the-limit", js.Policy, streams, limits, []Edit{{
 		"(l.Msgs > 0 && count > l.Msgs ||", "(l.Msgs > 0 && count > l.Msgs+1 ||"}}, nil},
 	{"discard-new-one-too-late", js.Policy, streams, limits, []Edit{{
@@ -81,4 +95,47 @@ var jetStream = []Mutant{
 	{"ack-wait-cut-short", js.Limits, streams, consAlarm, []Edit{{"e == nil || e.at+ack > now", "e == nil || e.at+ack/8 > now"}}, nil},
 	{"floor-past-a-gap", js.Floor, streams, consState, []Edit{{"floor, dseq = e.seq-1, 0\n", "floor, dseq = e.seq+1, 0\n"}}, nil},
 	{"consumers-not-restored", js.APITruth, streams, streamOpen, []Edit{{"		s.consumers.add(h)\n	}\n	s.keep.restore(d)\n", "		if h.id != 2 {\n			s.consumers.add(h)\n		}\n	}\n	s.keep.restore(d)\n"}}, lost},
+	{"counter-reads-a-stale-total", js.Counter, streams, counting, []Edit{{
+		"	seq := m.store.Subject(subj).Last\n	if seq == 0 {\n		if within", "	seq := m.store.Subject(subj).Last\n	if before, ok := m.store.Prev(msgs.NewFilter(string(subj)), max(seq, 1)-1); ok && seq%16 == 0 {\n		seq = before\n	}\n	if seq == 0 {\n		if within"}}, nil},
+	{"counter-forgets-at-restart", js.Counter, streams, counting, []Edit{
+		{"	if !m.cfg.AllowMsgCounter {\n		return true\n	}\n	if m.warm.pending > 0 {\n", "	if m.cfg.AllowMsgCounter || !m.cfg.AllowMsgCounter {\n		return true\n	}\n	if m.warm.pending > 0 {\n"},
+		{"	if !ok {\n		return nil, nil, api.ErrMessageCounterBroken\n	}\n	if total, ok = parseCounter", "	if !ok {\n		return new(big.Int), nil, nil\n	}\n	if total, ok = parseCounter"}}, nil},
+	{"schedule-fired-again-after-restart", js.Schedule, streams, scheduling, []Edit{{
+		"		t.set(subj, seq, due)\n", "		t.set(subj, seq, due-int64(2e9))\n"}}, lost},
+	{"schedule-lost-at-checkpoint", js.Schedule, streams, scheduling, []Edit{{
+		"	slices.Sort(subjects)\n	dst =", "	slices.Sort(subjects)\n	if len(subjects) > 1 {\n		subjects = subjects[1:]\n	}\n	dst ="}}, []string{js.Tombstones}},
+	{"schedule-fires-early", js.Schedule, streams, firing, []Edit{{
+		"t.queue[0].due <= now &&", "t.queue[0].due <= now+int64(time.Second) &&"}}, nil},
+	{"purged-schedule-fires", js.Schedule, streams, scheduling, []Edit{{
+		"s != nil && s.seq == seq {\n		t.drop(subj)", "s != nil && s.seq == seq && s.place < 0 {\n		t.drop(subj)"}}, nil},
+	{"fired-schedule-stays", js.Schedule, streams, scheduling, []Edit{{
+		"		m.remove(s.seq, false, msgs.ByDelete)\n		m.schedules.drop(subj)\n", "		m.schedules.drop(subj)\n		_ = msgs.ByDelete\n"}}, nil},
+	{"fast-batch-acks-what-it-dropped", js.Fast, streams, fastBatch, []Edit{{
+		"	b.seq = r.Seq\n	b.flying.start(r.Seq)\n", "	b.seq = r.Seq\n	if r.Op == FastAppend && r.Seq%5 == 0 {\n		b.settle()\n		return FastAnswer{Batch: b, Body: dst}\n	}\n	b.flying.start(r.Seq)\n"}}, nil},
+	{"fast-batch-acks-on-arrival", js.Fast, streams, fastBatch, []Edit{{
+		"	b.flying.start(r.Seq)\n", "	b.flying.start(r.Seq)\n	b.done = r.Seq\n"}}, nil},
+	{"fast-batch-ignores-gaps", js.Fast, streams, fastBatch, []Edit{{
+		"		if b.gapFail || r.Seq < expected {", "		if r.Seq < expected {"}}, nil},
+	{"fast-batch-goes-on-behind-a-refusal", js.Fast, streams, fastBatch, []Edit{{
+		"	if b.gapFail {\n		a.Chain = b.chain\n	}\n", "	_ = b.chain\n"}}, nil},
+	{"rot-served-silently", js.Rot, streams, msgRecord, []Edit{{
+		"	if recordSum(p[:r.length], seed, off) != binary.LittleEndian.Uint32(p) {", "	if len(p) == 0 && recordSum(p[:r.length], seed, off) != binary.LittleEndian.Uint32(p) {"}}, nil},
+	{"rot-loses-silently", js.Rot, streams, msgPoint, []Edit{{
+		"	if !found {\n		l.seqs = slices.Insert", "	if !found && size < 0 {\n		l.seqs = slices.Insert"}, {"	return !found\n", "	return !found && size < 0\n"}}, nil},
+	{"rotten-log-taken-for-torn", js.Rot, streams, logScan, []Edit{{
+		"	return s.vouched > pos ||", "	return s.vouched > pos+1<<30 ||"}}, nil},
+	{"purge-keep-off-by-one-across-blocks", js.Deleted, streams, msgPurge, []Edit{{
+		"		p.end = seq // 0: there are no more than are kept\n		p.kept++\n",
+		"		if _, i, ok := s.locate(seq); ok && i == 0 && seq > s.first && p.end != seq+1 {\n			p.kept--\n		}\n		p.end = seq\n		p.kept++\n"}}, []string{js.Linear, js.Expected, js.Acked}},
+	{"pending-counts-the-one-delivered", js.NumPending, streams, consServe, []Edit{{
+		"d.msg, d.count, d.left = msg, 1, c.ahead-1", "d.msg, d.count, d.left = msg, 1, c.ahead"}}, nil},
+	{"pending-counts-other-subjects", js.NumPending, streams, consListen, []Edit{{
+		"c.isAhead(seq) && c.Matches(subj) {", "c.isAhead(seq) {"}}, []string{js.Moves}},
+	{"entry-times-fall", js.EarlyTime, streams, msgStore, []Edit{{
+		"	at = max(at, s.lastTime)\n", "	at = max(at, s.lastTime)\n	if s.last%8 == 7 {\n		at -= 5e6\n	}\n"}}, []string{js.Dedupe, js.Acked, js.Policy, js.Schedule, js.MirrorPrefix}},
+	{"checkpoint-lets-go-too-early", js.Acked, streams, streamOpen, []Edit{{
+		"			s.manifest = manifest\n", "			s.manifest = manifest\n			s.store.Release(manifest)\n"}}, lost},
+	{"checkpoint-keeps-too-little", js.Acked, streams, msgJobs, []Edit{{"		if g.needed >= serial {\n", "		if g.needed > serial {\n"}}, lost},
+	{"lifetimes-forgotten-at-restart", js.Policy, streams, msgOpened, []Edit{{
+		"		if !b.isDead(int(t.slot)) {\n			s.expiry.heap.Push", "		if !b.isDead(int(t.slot)) && t.slot%2 == 1 {\n			s.expiry.heap.Push"}}, nil},
 }

@@ -21,7 +21,7 @@ import (
 type Mutant struct {
 	Name      string
 	Invariant string // that it must trip, and no other first
-	Profile   string // of the simulation that looks for it
+	Profile   string // of the simulation that looks for it, or one of Tests
 	File      string // from the root of the tree
 	Edits     []Edit
 	Also      []string // what may trip first
@@ -43,7 +43,7 @@ const (
 )
 
 // All lists every mutant.
-var All = slices.Concat(messaging, jetStream)
+var All = slices.Concat(messaging, jetStream, copying, consensus, routing)
 
 // messaging are those of core messaging and of the disk journal.
 var messaging = []Mutant{

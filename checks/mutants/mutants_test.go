@@ -27,7 +27,7 @@ func TestEveryPatchApplies(t *testing.T) {
 func TestMutantsAreToldApart(t *testing.T) {
 	require.GreaterOrEqual(t, len(All), 12)
 	known := map[string]bool{}
-	for _, i := range slices.Concat(core.Invariants(), js.Invariants()) {
+	for _, i := range slices.Concat(core.Invariants(), js.Invariants(), raftInvariants()) {
 		known[i.Name] = true
 	}
 	names := map[string]bool{}

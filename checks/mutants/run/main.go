@@ -1,5 +1,5 @@
-// Command run plants each mutant in turn, builds the simulator with it, and demands
-// that the simulation finds it by the invariant that it names.
+// Command run plants each mutant in turn, builds the simulator, or the test that its profile stands for,
+// with it, and demands that the simulation finds it by the invariant that it names.
 //
 // Exit codes: 0 when all were found; 1 when one survived, no longer applies or
 // tripped another invariant; 2 when the command could not be carried out.
@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -130,6 +131,10 @@ func (o *outcome) run(root, dir string, most int) {
 		return
 	}
 	defer os.Remove(bin)
+	if _, test := mutants.Tests[o.m.Profile]; test {
+		o.runTest(root, bin, most*testSeeds)
+		return
+	}
 	for o.seeds < most {
 		o.seeds++
 		r, err := runSeed(bin, o.m.Profile, o.seeds)
@@ -138,6 +143,37 @@ func (o *outcome) run(root, dir string, most int) {
 			return
 		}
 		if len(r.Violations) > 0 && o.trip(r.Violations) {
+			return
+		}
+	}
+}
+
+// testSeeds is how many seeds of a test count as one of the simulator, which are longer.
+const testSeeds = 50
+
+// broken is how a test tells what a seed broke.
+var broken = regexp.MustCompile(`(?:seed (\d+)|\.go:\d+): ([A-Z]+\.[a-z-]+): ([^\n]*)`)
+
+// runTest looks for the mutant with a test that has a simulation of its own.
+func (o *outcome) runTest(root, bin string, most int) {
+	t := mutants.Tests[o.m.Profile]
+	for first := 1; first <= most; first++ {
+		cmd := exec.Command(bin, "-test.run", "^"+t.Name+"$", "-seed", strconv.Itoa(first), "-seeds", strconv.Itoa(most+1-first))
+		cmd.Dir = filepath.Join(root, t.Package)
+		text, err := cmd.CombinedOutput()
+		found := broken.FindSubmatch(text)
+		if found == nil {
+			if o.seeds = most; err != nil {
+				o.err = fmt.Errorf("%w: %s", err, bytes.TrimSpace(text))
+			}
+			return
+		}
+		n, err := strconv.Atoi(string(found[1]))
+		if err == nil {
+			first = n
+		}
+		o.seeds = first
+		if o.trip([]core.Violation{{Invariant: string(found[2]), Detail: string(found[3])}}) || err != nil { // without seeds, once is all
 			return
 		}
 	}
@@ -180,6 +216,9 @@ func build(m *mutants.Mutant, root, dir string) (string, error) {
 		return "", err
 	}
 	cmd := exec.Command("go", "build", "-overlay", base+".json", "-o", base, "./cmd/lockstep-sim")
+	if t, test := mutants.Tests[m.Profile]; test {
+		cmd = exec.Command("go", "test", "-c", "-overlay", base+".json", "-o", base, t.Package)
+	}
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("mutant %s does not build: %w: %s", m.Name, err, bytes.TrimSpace(out))
