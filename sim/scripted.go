@@ -46,7 +46,7 @@ func (p *Plan) drawScript(rnd *rand.Rand) {
 func (p *Plan) follow(s Script, journal *JournalPlan) {
 	p.Script, p.Rates, p.Token, p.Journal = s.Name, nil, false, nil
 	p.Link.Bandwidth, p.Refuse, p.Slow, p.Lateness = 0, 0, 0, 0
-	p.Chaos = max(p.Chaos, 30*time.Second)
+	p.Chaos = max(p.Chaos, 30*time.Second, 6*s.mean) // that nothing happens in it is one in 400
 	if s.journal {
 		f := &journal.Faults
 		f.WriteError, f.WriteFull, f.SyncError, f.ReadError, f.Hang = 0, 0, 0, 0, 0

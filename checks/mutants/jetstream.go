@@ -31,7 +31,6 @@ const (
 	msgPoint   = "storage/msgs/checkpoint.go"
 	logScan    = "storage/wal/scan.go"
 	consServe  = "server/jetstream/consumer/deliver.go"
-	consListen = "server/jetstream/consumer/listen.go"
 	streams    = "streams"
 )
 
@@ -106,8 +105,8 @@ var jetStream = []Mutant{
 		"	slices.Sort(subjects)\n	dst =", "	slices.Sort(subjects)\n	if len(subjects) > 1 {\n		subjects = subjects[1:]\n	}\n	dst ="}}, []string{js.Tombstones}},
 	{"schedule-fires-early", js.Schedule, streams, firing, []Edit{{
 		"t.queue[0].due <= now &&", "t.queue[0].due <= now+int64(time.Second) &&"}}, nil},
-	{"purged-schedule-fires", js.Schedule, streams, scheduling, []Edit{{
-		"s != nil && s.seq == seq {\n		t.drop(subj)", "s != nil && s.seq == seq && s.place < 0 {\n		t.drop(subj)"}}, nil},
+	{"replaced-schedule-fires", js.Schedule, streams, publishing, []Edit{{
+		"	} else if m.schedules.any() {\n		m.schedules.drop(string(msg.subject))\n	}\n", "	}\n"}}, nil},
 	{"fired-schedule-stays", js.Schedule, streams, scheduling, []Edit{{
 		"		m.remove(s.seq, false, msgs.ByDelete)\n		m.schedules.drop(subj)\n", "		m.schedules.drop(subj)\n		_ = msgs.ByDelete\n"}}, nil},
 	{"fast-batch-acks-what-it-dropped", js.Fast, streams, fastBatch, []Edit{{
@@ -129,8 +128,6 @@ var jetStream = []Mutant{
 		"		if _, i, ok := s.locate(seq); ok && i == 0 && seq > s.first && p.end != seq+1 {\n			p.kept--\n		}\n		p.end = seq\n		p.kept++\n"}}, []string{js.Linear, js.Expected, js.Acked}},
 	{"pending-counts-the-one-delivered", js.NumPending, streams, consServe, []Edit{{
 		"d.msg, d.count, d.left = msg, 1, c.ahead-1", "d.msg, d.count, d.left = msg, 1, c.ahead"}}, nil},
-	{"pending-counts-other-subjects", js.NumPending, streams, consListen, []Edit{{
-		"c.isAhead(seq) && c.Matches(subj) {", "c.isAhead(seq) {"}}, []string{js.Moves}},
 	{"entry-times-fall", js.EarlyTime, streams, msgStore, []Edit{{
 		"	at = max(at, s.lastTime)\n", "	at = max(at, s.lastTime)\n	if s.last%8 == 7 {\n		at -= 5e6\n	}\n"}}, []string{js.Dedupe, js.Acked, js.Policy, js.Schedule, js.MirrorPrefix}},
 	{"checkpoint-lets-go-too-early", js.Acked, streams, streamOpen, []Edit{{
