@@ -81,15 +81,16 @@ func (s *Stream) armWake() {
 	if b := s.batchDeadline(); b > 0 && (at == 0 || b < at) {
 		at = b
 	}
-	if at == s.wakeAt {
-		return
+	wait := time.Duration(max(at-s.now, int64(wakeGrain)))
+	if at == s.wakeAt && (at == 0 || s.mono+wait > s.wakeMono-wakeGrain) {
+		return // else a clock was set forward
 	}
-	s.wakeAt = at
+	s.wakeAt, s.wakeMono = at, s.mono+wait
 	if at == 0 {
 		s.wake.Stop()
 		return
 	}
-	s.wake.Reset(time.Duration(max(at-s.now, int64(wakeGrain))))
+	s.wake.Reset(wait)
 }
 
 // wakeGrain is the least time between looks at what is due.

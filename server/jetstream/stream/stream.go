@@ -109,8 +109,9 @@ type Stream struct {
 	scratch   []byte
 	staging   *machine.Staging
 	fast      *machine.FastBatches
-	wake      clock.Timer // the next deadline of machine and staging
-	wakeAt    int64
+	wake      clock.Timer   // the next deadline of machine and staging
+	wakeAt    int64         // what the timer is for
+	wakeMono  time.Duration // when it fires
 
 	noAck          atomic.Bool // for publishers' strands
 	inbox          []byte
