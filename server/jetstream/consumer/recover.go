@@ -34,8 +34,8 @@ func (c *Consumer) resume(passOver bool) {
 	c.activate()
 }
 
-// passOver moves the position over what the filter does not match, which costs no event while it is
-// passed, so that what is reported of it does not fall with a restart.
+// passOver moves the position over what the filter does not match, and the floor to where such a move may have
+// brought it, which costs no event while it happens: what is reported of them does not fall with a restart.
 func (c *Consumer) passOver() {
 	if c.last != nil {
 		return
@@ -45,11 +45,8 @@ func (c *Consumer) passOver() {
 	if !ok {
 		next = store.State().Last + 1
 	}
-	if next <= c.cursor {
-		return
-	}
-	c.cursor = next
-	if c.pending.len() == 0 {
+	c.cursor = max(c.cursor, next)
+	if len(c.exhausted) == 0 { // else the floor waits for an ack
 		c.settle()
 	}
 }
