@@ -133,8 +133,8 @@ func newJSWorld(w *World) *jsWorld {
 	j := &jsWorld{w: w, plan: *w.plan.JS, disk: storage.NewSimDisk(w.sim, jsDisk), rnd: w.sim.Rand("jetstream"), ops: map[string]int{}}
 	j.hist.Deaths = make(map[int]time.Duration)
 	j.hist.Settling = time.Second
-	if j.plan.Disk.Hang > 0 || slices.ContainsFunc(w.plan.Rates, func(r Rate) bool { return r.Family == "pause" || r.Family == "suspend" }) {
-		j.hist.Settling = 30 * time.Second // the disk or the machine stands still
+	if j.plan.Disk.Hang > 0 || j.plan.Disk.WriteFull > 0 || slices.ContainsFunc(w.plan.Rates, func(r Rate) bool { return r.Family == "pause" || r.Family == "suspend" }) {
+		j.hist.Settling = 30 * time.Second // the disk or the machine stands still, or records wait for space, which is looked for once a second
 	}
 	return j
 }
