@@ -360,6 +360,8 @@ func (s *jsStream) batchOf(c *jsClient, subjects []string, commit bool, write fu
 // nil when something did not answer.
 func (s *jsStream) read(c *jsClient, direct bool, done func(*js.Audit)) {
 	a := &js.Audit{At: c.w.rec.now()}
+	known := uint64(0)
+	var walk func(from uint64)
 	finish := func() {
 		c.request("STREAM.INFO."+s.name, nil, func(ans *js.Answer) {
 			if ans == nil || ans.Err != 0 || ans.State == nil {
@@ -367,17 +369,29 @@ func (s *jsStream) read(c *jsClient, direct bool, done func(*js.Audit)) {
 				return
 			}
 			a.State = *ans.State
+			if s.hist.Schedules && a.State.LastSeq > known { // what came since the last walk is walked too
+				known = a.State.LastSeq
+				from := uint64(1)
+				if n := len(a.Msgs); n > 0 {
+					from = a.Msgs[n-1].Seq + 1
+				}
+				walk(from)
+				return
+			}
 			s.hist.FirstLast = append(s.hist.FirstLast, js.Bounds{First: a.State.FirstSeq, Last: a.State.LastSeq, Call: a.At, At: ans.At})
 			done(a)
 		})
 		c.send()
 	}
-	if direct {
-		s.readDirect(c, 1, a, finish, done)
-	} else {
-		s.readOne(c, 1, a, finish, done)
+	walk = func(from uint64) {
+		if direct {
+			s.readDirect(c, from, a, finish, done)
+		} else {
+			s.readOne(c, from, a, finish, done)
+		}
+		c.send()
 	}
-	c.send()
+	walk(1)
 }
 
 // stored is a message that was just read.
