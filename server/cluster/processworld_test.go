@@ -31,6 +31,7 @@ type processWorld struct {
 	at      map[string]string // of listeners
 	pending string
 	cl      *tcpPeer
+	heard   chan struct{} // something came to a peer
 }
 
 type tcpPeer struct {
@@ -38,11 +39,14 @@ type tcpPeer struct {
 	conn net.Conn
 	text []byte
 	end  bool
+
+	heard chan<- struct{}
 }
 
 func newProcessWorld(t *testing.T, program string) *processWorld {
 	w := &processWorld{
 		t: t, program: program, dir: t.TempDir(), peers: map[string]*tcpPeer{}, hello: map[string]string{}, at: map[string]string{},
+		heard: make(chan struct{}, 1),
 	}
 	t.Cleanup(func() {
 		if w.cmd != nil {
@@ -101,6 +105,10 @@ func (p *tcpPeer) follow() {
 		p.text = append(p.text, buf[:n]...)
 		p.end = p.end || err != nil
 		p.mu.Unlock()
+		select {
+		case p.heard <- struct{}{}:
+		default: // it is told already
+		}
 		if err != nil {
 			return
 		}
@@ -121,7 +129,7 @@ func (w *processWorld) listen(name string) {
 			if err != nil {
 				return
 			}
-			p := &tcpPeer{conn: c}
+			p := &tcpPeer{conn: c, heard: w.heard}
 			w.mu.Lock()
 			w.peers[name+"."+port(n)] = p
 			hello := w.hello[name]
@@ -136,7 +144,7 @@ func (w *processWorld) connect(to string) *tcpPeer {
 	c, err := net.Dial("tcp", to)
 	require.NoError(w.t, err)
 	w.t.Cleanup(func() { c.Close() })
-	p := &tcpPeer{conn: c}
+	p := &tcpPeer{conn: c, heard: w.heard}
 	go p.follow()
 	return p
 }
@@ -175,7 +183,22 @@ func (w *processWorld) client(text string) {
 	fmt.Fprint(w.cl.conn, text)
 }
 
-func (w *processWorld) wait(d time.Duration) { time.Sleep(d) }
+// wait is over when nothing has come to any peer for d: how fast the other process is does not matter. A
+// peer that never falls silent ends it too.
+func (w *processWorld) wait(d time.Duration) {
+	end, quiet := time.After(d+10*time.Second), time.NewTimer(d)
+	defer quiet.Stop()
+	for {
+		select {
+		case <-w.heard:
+			quiet.Reset(d)
+		case <-quiet.C:
+			return
+		case <-end:
+			return
+		}
+	}
+}
 
 func (w *processWorld) got() map[string]*transcript {
 	w.mu.Lock()
