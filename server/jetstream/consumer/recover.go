@@ -46,9 +46,7 @@ func (c *Consumer) passOver() {
 		next = store.State().Last + 1
 	}
 	c.cursor = max(c.cursor, next)
-	if len(c.exhausted) == 0 { // else the floor waits for an ack
-		c.settle()
-	}
+	c.settle()
 }
 
 // adoptTimes turns wall times into monotonic ones, and plans what is to be sent again.
