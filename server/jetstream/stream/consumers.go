@@ -211,7 +211,12 @@ func (s *Stream) schedule(h *hosted) {
 	}
 	h.queued = true
 	r.run = append(r.run, h)
-	if !r.running {
+	s.postRun()
+}
+
+// postRun has consumers with work get their turns, unless they have to wait.
+func (s *Stream) postRun() {
+	if r := &s.consumers; len(r.run) > 0 && !r.running && !s.holds() {
 		r.running = true
 		s.strand.Post(s.runConsumers)
 	}
@@ -222,7 +227,7 @@ func (s *Stream) schedule(h *hosted) {
 func (s *Stream) runConsumers() {
 	r := &s.consumers
 	r.running = false
-	if s.closed || s.halfway {
+	if s.closed || s.holds() {
 		return
 	}
 	s.tick()
@@ -242,9 +247,7 @@ func (s *Stream) runConsumers() {
 	}
 	if len(r.run) == 0 {
 		r.run = nil
-	} else if !r.running {
-		r.running = true
-		s.strand.Post(s.runConsumers)
 	}
+	s.postRun()
 	s.endTask()
 }

@@ -92,7 +92,7 @@ func cutConsumer(subject []byte, head, headV2 string) (name, rest []byte, v2 boo
 func (s *Stream) takeControl(batches []*broker.Batch) {
 	s.tick()
 	for _, b := range batches {
-		if (s.wantCheckpoint || s.halfway) && !s.closed {
+		if s.holds() {
 			s.held = append(s.held, func() { s.controls(b) })
 			continue
 		}

@@ -111,10 +111,10 @@ func (x effects) Removed(seq uint64, subject string, size int, why msgs.Why) {
 	}
 }
 
-// Cleared is Removed of everything that was there.
+// Cleared is Removed of everything that was there; the message that replaced it is counted already.
 func (x effects) Cleared() {
 	s := x.s
-	clear(s.keep.needs)
+	s.keep.clear(s.store)
 	if !s.leads || s.consumers.awake.empty() {
 		return
 	}

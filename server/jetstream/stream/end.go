@@ -31,6 +31,7 @@ func (s *Stream) Close(done func()) {
 func (s *Stream) stop(done func()) {
 	s.group.Stop(func() {
 		s.closed = true
+		s.letIn()
 		s.uncount()
 		s.wake.Stop()
 		s.store.Close()

@@ -105,7 +105,6 @@ func (s *Stream) applyEvents(e *raft.Entry) {
 	for _, fn := range tag.committed {
 		fn()
 	}
-	s.afterEvents()
 }
 
 // settled tells whether the consumers' state is exactly what the applied entries made: a

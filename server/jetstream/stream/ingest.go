@@ -87,6 +87,7 @@ func (s *Stream) takeBatch(b *broker.Batch) {
 // send proposes the entry that was built, unless it is empty.
 func (s *Stream) send(t *intake) {
 	if len(t.items) == 0 {
+		s.env.Broker.PutBuffer(s.builder.Bytes())
 		s.letGoIntake(t)
 		return
 	}

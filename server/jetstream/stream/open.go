@@ -12,6 +12,7 @@ import (
 	"github.com/lockstepmq/lockstep/server/jetstream/consumer"
 	"github.com/lockstepmq/lockstep/server/jetstream/keyfile"
 	"github.com/lockstepmq/lockstep/server/jetstream/machine"
+	"github.com/lockstepmq/lockstep/server/jetstream/source"
 	"github.com/lockstepmq/lockstep/server/raft"
 	"github.com/lockstepmq/lockstep/server/subject"
 	"github.com/lockstepmq/lockstep/storage/msgs"
@@ -216,7 +217,7 @@ func (s *Stream) Checkpoint(done func([]byte, error)) {
 	})
 }
 
-// afterEvents takes the checkpoint that waited for the log, and then what was held back.
+// afterEvents takes the checkpoint that waited for the log.
 func (s *Stream) afterEvents() {
 	if !s.settled() {
 		return
@@ -231,24 +232,29 @@ func (s *Stream) afterEvents() {
 	}
 	s.wantCheckpoint = false
 	s.group.CheckpointNow(nil)
-	s.letIn()
 }
 
 // letIn takes up what was held back, if nothing holds it any more.
 func (s *Stream) letIn() {
-	if len(s.held) > 0 {
+	if len(s.calls) > 0 || len(s.held) > 0 {
 		defer s.sender.Flush()
 	}
-	for len(s.held) > 0 && (!s.wantCheckpoint && !s.halfway || s.closed || s.failed != nil) {
-		fn := s.held[0]
-		s.held[0] = nil
-		s.held = s.held[1:]
+	for len(s.calls) > 0 && !s.halfway || len(s.held) > 0 && !s.holds() {
+		from := &s.calls
+		if len(s.calls) == 0 {
+			from = &s.held
+		}
+		fn := (*from)[0]
+		(*from)[0] = nil
+		*from = (*from)[1:]
 		fn()
 	}
-	if r := &s.consumers; !s.halfway && len(r.run) > 0 && !r.running {
-		r.running = true
-		s.strand.Post(s.runConsumers)
-	}
+	s.postRun()
+}
+
+// holds tells whether inputs have to wait.
+func (s *Stream) holds() bool {
+	return (s.wantCheckpoint || s.halfway) && !s.closed && s.failed == nil
 }
 
 // Checkpointed is part of [raft.Machine].
@@ -271,6 +277,7 @@ func (s *Stream) fail(err error) {
 		s.env.Log.Errorf("Stream '%s > %s' stopped: %v", s.spec.Account.Name, s.name, err)
 	}
 	s.unsubscribe()
+	s.strand.Post(s.silence) // it may be a consumer that found out
 	s.halfway, s.saving = false, nil
 	if fn := s.closing; fn != nil {
 		s.closing = nil
@@ -287,10 +294,17 @@ func (s *Stream) fail(err error) {
 	}
 }
 
-// easeBytes is what a stream may have taken and not stored yet before who publishes more has to wait:
-// enough to keep disk and network busy at once, little enough that the memory is used again while it is
-// in the processor's caches.
-const easeBytes = 8 << 20
+// silence ends the deliveries of a stream that has failed: no ack of them would be heard.
+func (s *Stream) silence() {
+	if s.closed {
+		return
+	}
+	s.stopFollowing(source.Left)
+	for _, h := range s.consumers.all() {
+		h.c.Stop(consumer.Moved)
+	}
+	s.endTask()
+}
 
 // lead begins to serve, and puts each consumer into service by resume.
 func (s *Stream) lead(resume func(*consumer.Consumer)) {
@@ -298,7 +312,7 @@ func (s *Stream) lead(resume func(*consumer.Consumer)) {
 	s.ackPrefix = api.AppendPubAckHead(nil, s.name, s.env.Domain)
 	s.ingest = s.env.Broker.NewSink(s.strand, broker.SinkOptions{
 		Name: s.strand.Name(), Credit: s.env.Limits.BufferedBytes, CreditMsgs: s.env.Limits.BufferedMsgs, Full: s.overflow,
-		Ease: easeBytes,
+		Ease: s.env.Limits.Ease,
 	}, s.take)
 	s.control = s.env.Broker.NewSink(s.strand, broker.SinkOptions{Name: s.strand.Name(), Wants: s.wantsControl}, s.takeControl)
 	s.serve()

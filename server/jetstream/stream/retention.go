@@ -136,6 +136,20 @@ func (s *Stream) recount() {
 // forget drops the count of a message that is gone.
 func (r *retention) forget(seq uint64) { delete(r.needs, seq) }
 
+// clear drops the counts of all that is gone, when there are few messages or none.
+func (r *retention) clear(store msgs.Store) {
+	if len(r.needs) == 0 {
+		return
+	}
+	needs := r.needs
+	r.needs = make(map[uint64]uint32)
+	for seq, ok := store.Next(nil, 1); ok; seq, ok = store.Next(nil, seq+1) {
+		if n, counted := needs[seq]; counted {
+			r.needs[seq] = n
+		}
+	}
+}
+
 // snapshot appends the counts as runs of equal ones.
 func (r *retention) snapshot(dst []byte) []byte {
 	seqs := make([]uint64, 0, len(r.needs))
@@ -175,5 +189,3 @@ func (r *retention) restore(d *codec.Reader) {
 		}
 	}
 }
-
-var _ = msgs.ByAck

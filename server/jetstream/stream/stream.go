@@ -60,6 +60,8 @@ type Limits struct {
 	DefaultConsumers int
 	// Window is how many bytes a push consumer has under way when flow control begins; 0 is the default.
 	Window int
+	// Ease is how many bytes a stream may have taken and not stored yet before who publishes more has to wait; 0 is no bound.
+	Ease int
 }
 
 // Spec is what the catalogue says of a stream.
@@ -130,7 +132,8 @@ type Stream struct {
 	events     eventLog
 	retryTimer clock.Timer         // nil until a disk was full
 	waiting    map[string][]func() // operations on a consumer that is being created or deleted
-	held       []func()            // inputs that wait for a checkpoint, or the rest of an entry
+	calls      []func()            // of [Stream.Do], that wait for the rest of an entry; they do not wait for a checkpoint, to which a disk may have to be freed first
+	held       []func()            // inputs that wait for either
 	counted    counted             // told to Usage
 	jam        []proposal          // that wait for room in the log
 	jammed     int                 // their bytes
@@ -171,7 +174,7 @@ func (s *Stream) Do(from clock.Strand, fn func()) {
 	s.strand.PostFrom(from, func() {
 		s.tick()
 		if s.halfway {
-			s.held = append(s.held, fn)
+			s.calls = append(s.calls, fn)
 			return
 		}
 		fn()
