@@ -210,6 +210,7 @@ func (s *scheduling) kept(w *Write, a *Audit) {
 	switch {
 	case here && over:
 		s.report(Schedule, a.At, "%s fired for the last time with %d of stream %s, and is still there", w, last.Seq, s.s.Name)
+	case here && s.mayHaveEnded(w): // a message without a schedule ends one of its subject, and leaves its message
 	case here:
 		s.overdue(w, last, &a.Msgs[i], a.At)
 	case !over && !s.mayHaveEnded(w):
