@@ -39,12 +39,22 @@ func threeStored() *Stream {
 	return s
 }
 
-func judged(s *Stream) []string {
+func judged(streams ...*Stream) []string {
 	var names []string
-	for _, v := range Check(&History{Streams: []*Stream{s}, Deaths: map[int]time.Duration{}}).Violations {
+	for _, v := range Check(&History{Streams: streams, Deaths: map[int]time.Duration{}}).Violations {
 		names = append(names, v.Invariant)
 	}
 	return names
+}
+
+// requireJudged demands that a history breaks an invariant, or none for "".
+func requireJudged(t *testing.T, want string, streams ...*Stream) {
+	t.Helper()
+	if want == "" {
+		require.Empty(t, judged(streams...))
+	} else {
+		require.Contains(t, judged(streams...), want)
+	}
 }
 
 func TestStreams(t *testing.T) {
@@ -157,11 +167,7 @@ func TestStreams(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			s := threeStored()
 			tc.change(s)
-			if tc.want == "" {
-				require.Empty(t, judged(s))
-			} else {
-				require.Contains(t, judged(s), tc.want)
-			}
+			requireJudged(t, tc.want, s)
 		})
 	}
 }
@@ -294,11 +300,7 @@ func TestConsumers(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			s, c := consumed(tc.retention)
 			tc.change(s, c)
-			if tc.want == "" {
-				require.Empty(t, judged(s))
-			} else {
-				require.Contains(t, judged(s), tc.want)
-			}
+			requireJudged(t, tc.want, s)
 		})
 	}
 }

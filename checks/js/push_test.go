@@ -3,8 +3,6 @@ package js
 import (
 	"testing"
 	"time"
-
-	"github.com/stretchr/testify/require"
 )
 
 // pushed is a good history: three messages, sent to an ordered consumer and to a durable one.
@@ -64,11 +62,7 @@ func TestPushConsumers(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			s, one, ordered := pushed()
 			tc.change(s, one, ordered)
-			if tc.want == "" {
-				require.Empty(t, judged(s))
-			} else {
-				require.Contains(t, judged(s), tc.want)
-			}
+			requireJudged(t, tc.want, s)
 		})
 	}
 }

@@ -2,8 +2,6 @@ package broker_test
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"sort"
 	"strings"
 	"testing"
@@ -12,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/lockstepmq/lockstep/server/perm"
+	"github.com/lockstepmq/lockstep/server/test/scripts"
 )
 
 // meshScript runs one file of testdata/links against several brokers. A file has blocks of
@@ -152,54 +151,28 @@ func shownLines(prefix, text string) (out string) {
 	return out
 }
 
-func TestMeshScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/links/*.txt")
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			require.NoError(t, err)
-			got := runMeshScript(t, string(text))
-			if *rewrite {
-				require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
-				return
-			}
-			require.Equal(t, string(text), got)
-		})
-	}
-}
+func TestMeshScripts(t *testing.T) { scripts.Run(t, "testdata/links/*.txt", runMeshScript) }
 
 func runMeshScript(t *testing.T, text string) string {
 	s := &meshScript{mesh: newMesh(t, 1, ""), clients: map[string]*meshClient{}, seen: map[*linkEnd]int{}}
-	out := ""
-	for _, block := range strings.Split(strings.TrimSpace(text), "\n\n") {
-		in, _, ok := strings.Cut(block+"\n", "----\n")
-		require.True(t, ok, "block without ----: %s", block)
-		out += in + "----\n"
+	return scripts.Blocks(text, func(in string) (out string) {
 		first, rest, _ := strings.Cut(in, "\n")
 		for strings.HasPrefix(first, "#") {
 			first, rest, _ = strings.Cut(rest, "\n")
 		}
-		if first == "config" {
+		switch {
+		case first == "config":
 			s.conf = rest
-			out += "\n"
-			continue
-		}
-		if strings.HasPrefix(first, "reload ") {
+			return ""
+		case strings.HasPrefix(first, "reload "):
 			s.run(first, rest)
-			in = ""
-		}
-		shown := ""
-		for line := range strings.Lines(in) {
-			if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
-				continue
+		default:
+			for line := range scripts.Commands(in) {
+				out += s.run(line, "")
+				s.settle()
 			}
-			shown += s.run(line, "")
-			s.settle()
 		}
 		s.sim.RunFor(time.Second)
-		out += s.received() + shown + "\n"
-	}
-	return strings.TrimSuffix(out, "\n")
+		return s.received() + out
+	})
 }

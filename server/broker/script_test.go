@@ -1,10 +1,7 @@
 package broker_test
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"sort"
 	"strings"
@@ -18,9 +15,8 @@ import (
 	"github.com/lockstepmq/lockstep/server/broker"
 	"github.com/lockstepmq/lockstep/server/config"
 	"github.com/lockstepmq/lockstep/server/logging"
+	"github.com/lockstepmq/lockstep/server/test/scripts"
 )
-
-var rewrite = flag.Bool("rewrite", false, "accept what the scripts print now")
 
 // script runs one file of testdata against a broker in simulation. A file has
 // blocks of commands, then `----`, then everything that the clients received.
@@ -154,49 +150,22 @@ func (s *script) received() string {
 	return out
 }
 
-func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			require.NoError(t, err)
-			got := runScript(t, string(text))
-			if *rewrite {
-				require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
-				return
-			}
-			require.Equal(t, string(text), got)
-		})
-	}
-}
+func TestScripts(t *testing.T) { scripts.Run(t, "testdata/*.txt", runScript) }
 
-// runScript runs all blocks and returns the file as it should be.
 func runScript(t *testing.T, text string) string {
 	var s *script
-	out := ""
-	for _, block := range strings.Split(strings.TrimSpace(text), "\n\n") {
-		in, _, ok := strings.Cut(block+"\n", "----\n")
-		require.True(t, ok, "block without ----: %s", block)
-		out += in + "----\n"
+	return scripts.Blocks(text, func(in string) (out string) {
 		if conf, isConf := strings.CutPrefix(in, "config\n"); isConf {
 			s = newScript(t, conf)
-			out += "\n"
-			continue
+			return ""
 		}
 		if s == nil {
 			s = newScript(t, "")
 		}
-		shown := ""
-		for line := range strings.Lines(in) {
-			if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
-				continue
-			}
-			shown += s.run(line)
+		for line := range scripts.Commands(in) {
+			out += s.run(line)
 			s.settle()
 		}
-		out += s.received() + shown + "\n"
-	}
-	return strings.TrimSuffix(out, "\n")
+		return s.received() + out
+	})
 }

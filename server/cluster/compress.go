@@ -7,6 +7,7 @@ import (
 
 	"github.com/lockstepmq/lockstep/netsim"
 	"github.com/lockstepmq/lockstep/server/config"
+	"github.com/lockstepmq/lockstep/server/s2frame"
 )
 
 // packer compresses what is written to a connection. It is what a link writes to, from any
@@ -27,7 +28,7 @@ type packer struct {
 // packKeep bounds the buffers that are kept.
 const packKeep = 256 << 10
 
-func newPacker(conn netsim.Conn, l level) *packer {
+func newPacker(conn netsim.Conn, l s2frame.Level) *packer {
 	p := &packer{Conn: conn}
 	p.level.Store(uint32(l))
 	return p
@@ -69,7 +70,7 @@ func (p *packer) Flush() {
 		batch := p.plain
 		p.plain = p.spare[:0]
 		p.mu.Unlock()
-		p.packed, p.scratch = appendFrames(p.packed[:0], batch, p.scratch, level(p.level.Load()))
+		p.packed, p.scratch = s2frame.AppendStream(p.packed[:0], batch, p.scratch, s2frame.Level(p.level.Load()))
 		p.Conn.Write(p.packed)
 		p.Conn.Flush()
 		p.spare = batch[:0]
@@ -152,44 +153,44 @@ func negotiate(local, remote string) (mode string) {
 }
 
 // levelOf is the level of a mode, which for s2_auto follows the round trip.
-func levelOf(o config.CompressionOpts, mode string, rtt time.Duration) level {
+func levelOf(o config.CompressionOpts, mode string, rtt time.Duration) s2frame.Level {
 	switch mode {
 	case config.CompressionS2Auto:
 		return autoLevel(o.RTTThresholds, rtt)
 	case config.CompressionS2Uncompressed:
-		return levelUncompressed
+		return s2frame.Uncompressed
 	case config.CompressionS2Better:
-		return levelBetter
+		return s2frame.Better
 	case config.CompressionS2Best:
-		return levelBest
+		return s2frame.Best
 	}
-	return levelFast
+	return s2frame.Fast
 }
 
 // autoLevel finds the first level whose threshold the round trip does not pass; zero
 // skips a level.
-func autoLevel(thresholds []time.Duration, rtt time.Duration) level {
-	last := levelUncompressed
+func autoLevel(thresholds []time.Duration, rtt time.Duration) s2frame.Level {
+	last := s2frame.Uncompressed
 	for i, limit := range thresholds {
 		if limit == 0 {
 			continue
 		}
 		if rtt <= limit {
-			return min(level(i), levelBest)
+			return min(s2frame.Level(i), s2frame.Best)
 		}
-		last = min(level(i)+1, levelBest)
+		last = min(s2frame.Level(i)+1, s2frame.Best)
 	}
 	return last
 }
 
 // modeOf is a level as it is shown.
-func modeOf(l level) string {
+func modeOf(l s2frame.Level) string {
 	switch l {
-	case levelUncompressed:
+	case s2frame.Uncompressed:
 		return config.CompressionS2Uncompressed
-	case levelBetter:
+	case s2frame.Better:
 		return config.CompressionS2Better
-	case levelBest:
+	case s2frame.Best:
 		return config.CompressionS2Best
 	}
 	return config.CompressionS2Fast

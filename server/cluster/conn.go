@@ -12,6 +12,7 @@ import (
 	"github.com/lockstepmq/lockstep/netsim"
 	"github.com/lockstepmq/lockstep/server/broker"
 	"github.com/lockstepmq/lockstep/server/config"
+	"github.com/lockstepmq/lockstep/server/s2frame"
 	"github.com/lockstepmq/lockstep/server/wire"
 )
 
@@ -43,7 +44,7 @@ type conn struct {
 	raw        netsim.Conn // the connection
 	out        netsim.Conn // what is written to: raw, or what compresses for it
 	packer     *packer     // nil while nothing is compressed
-	unpack     *unframer
+	unpack     *s2frame.Reader
 	parser     wire.RouteParser
 	op         wire.RouteOp
 	now        time.Duration
@@ -245,7 +246,7 @@ func (k *conn) Data(p []byte) {
 // inflate reads what is compressed.
 func (k *conn) inflate(p []byte) {
 	for k.phase != phaseClosed {
-		data, rest, err := k.unpack.next(p)
+		data, rest, err := k.unpack.Next(p)
 		if err != nil {
 			k.c.Log.Errorf("%s - %v", k, err)
 			k.end(readError)

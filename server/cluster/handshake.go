@@ -8,6 +8,7 @@ import (
 	"github.com/lockstepmq/lockstep/server/auth"
 	"github.com/lockstepmq/lockstep/server/broker"
 	"github.com/lockstepmq/lockstep/server/config"
+	"github.com/lockstepmq/lockstep/server/s2frame"
 	"github.com/lockstepmq/lockstep/server/wire"
 )
 
@@ -168,7 +169,7 @@ func (k *conn) compress(info *wire.RouteInfo) (goOn bool) {
 	}
 	k.packer = newPacker(k.raw, levelOf(local, k.mode, k.now-k.accepted))
 	k.out = k.packer
-	k.unpack = new(unframer)
+	k.unpack = new(s2frame.Reader)
 	if k.dialled == nil {
 		i := k.ownInfo()
 		k.sendInfo(&i, false)

@@ -112,7 +112,7 @@ func (k *conn) pingDue() {
 	k.pingAt = k.now + interval
 	k.parser.Trim()
 	if k.unpack != nil {
-		k.unpack.trim()
+		k.unpack.Trim()
 	}
 	if k.pings+1 > pingMax(o) {
 		k.stale()

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -13,12 +12,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/lockstepmq/lockstep/server/test/scripts"
 )
 
-var (
-	rewrite = flag.Bool("rewrite", false, "accept what the scripts print now")
-	record  = flag.Bool("record", false, "accept what the server that NATS_SERVER names prints")
-)
+var record = flag.Bool("record", false, "accept what the server that NATS_SERVER names prints")
 
 // world is what a script runs in: this server in simulation, or another one as a process.
 type world interface {
@@ -61,30 +59,25 @@ type transcript struct {
 // the system account are left out. The connections of one listener are sorted by what they got. A file
 // that begins with `# ours` tells what only this server does.
 func runScript(t *testing.T, w world, text string) string {
-	out := ""
-	for _, block := range strings.Split(strings.TrimSpace(text), "\n\n") {
-		in, _, ok := strings.Cut(block+"\n", "----\n")
-		require.True(t, ok, "block without ----: %s", block)
-		out += in + "----\n"
-		in = strings.TrimPrefix(in, "# ours\n")
+	return scripts.Blocks(text, func(in string) string {
+		in = strings.TrimPrefix(in, ours+"\n")
 		if conf, is := strings.CutPrefix(in, "server\n"); is {
 			w.start(conf)
 		} else if conf, is := strings.CutPrefix(in, "reload\n"); is {
 			w.reload(conf)
 		} else {
-			for line := range strings.Lines(in) {
-				if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
-					continue
-				}
+			for line := range scripts.Commands(in) {
 				runCommand(t, w, line)
 				w.wait(w.patience())
 			}
 		}
 		w.wait(w.patience())
-		out += show(w) + "\n"
-	}
-	return strings.TrimSuffix(out, "\n")
+		return show(w)
+	})
 }
+
+// ours begins a script that tells what only this server does.
+const ours = "# ours"
 
 var command = regexp.MustCompile(`^([\w.]+)( raw)?: ?(.*)$`)
 
@@ -219,27 +212,8 @@ func short(text string, keys []string) string {
 	return strings.Join(parts, " ")
 }
 
-func scripts(t *testing.T) []string {
-	t.Helper()
-	files, err := filepath.Glob("testdata/*.txt")
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	return files
-}
-
 func TestScripts(t *testing.T) {
-	for _, file := range scripts(t) {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			require.NoError(t, err)
-			got := runScript(t, newSimWorld(t), string(text))
-			if *rewrite {
-				require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
-				return
-			}
-			require.Equal(t, string(text), got)
-		})
-	}
+	scripts.Run(t, "testdata/*.txt", func(t *testing.T, text string) string { return runScript(t, newSimWorld(t), text) })
 }
 
 // TestScriptsAreTrueOfTheOfficialServer runs the scripts against the program that the environment
@@ -249,21 +223,12 @@ func TestScriptsAreTrueOfTheOfficialServer(t *testing.T) {
 	if program == "" {
 		t.Skip("NATS_SERVER does not name a server to compare with")
 	}
-	for _, file := range scripts(t) {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			require.NoError(t, err)
-			if strings.HasPrefix(string(text), "# ours") {
-				t.Skip("the script says that the other server differs")
-			}
-			got := runScript(t, newProcessWorld(t, program), string(text))
-			if *record {
-				require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
-				return
-			}
-			require.Equal(t, string(text), got)
-		})
-	}
+	scripts.Each(t, "testdata/*.txt", func(t *testing.T, s *scripts.Script) {
+		if strings.HasPrefix(s.Text, ours) {
+			t.Skip("the script says that the other server differs")
+		}
+		s.Hold(t, runScript(t, newProcessWorld(t, program), s.Text), *record)
+	})
 }
 
 var (

@@ -6,6 +6,7 @@ import (
 	"github.com/lockstepmq/lockstep/server/broker"
 	"github.com/lockstepmq/lockstep/server/config"
 	"github.com/lockstepmq/lockstep/server/perm"
+	"github.com/lockstepmq/lockstep/server/s2frame"
 )
 
 // RouteState is what monitoring shows of a route.
@@ -74,7 +75,7 @@ func (k *conn) compression() string {
 	case k.packer == nil:
 		return config.CompressionOff
 	case k.mode == config.CompressionS2Auto:
-		return modeOf(level(k.packer.level.Load()))
+		return modeOf(s2frame.Level(k.packer.level.Load()))
 	}
 	return k.mode
 }

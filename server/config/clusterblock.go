@@ -173,17 +173,8 @@ func (d *decoder) clusterPermissions(_ string, v *lang.Value) {
 // clusterTLS reads the tls block of routes. The same authorities verify both sides, and
 // both must have a certificate.
 func (d *decoder) clusterTLS(_ string, v *lang.Value) {
-	m, ok := d.mapping(v)
-	if !ok {
-		return
-	}
-	opts := d.tlsOptions(m, v.Pos, true)
-	if opts == nil {
-		return
-	}
-	cfg, err := GenTLSConfig(opts)
-	if err != nil {
-		d.add(v.Pos, "%v", err)
+	cfg, opts := d.tlsConfig(v, true)
+	if cfg == nil {
 		return
 	}
 	cfg.ClientAuth = tls.RequireAndVerifyClientCert

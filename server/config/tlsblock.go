@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"regexp"
 	"strings"
 	"time"
@@ -11,23 +12,33 @@ import (
 // clientTLS reads the tls block of the client listener.
 func (d *decoder) clientTLS(_ string, v *lang.Value) {
 	o := d.o
-	m, ok := d.mapping(v)
-	if !ok {
-		return
-	}
-	opts := d.tlsOptions(m, v.Pos, false)
-	if opts == nil {
-		return
-	}
-	cfg, err := GenTLSConfig(opts)
-	if err != nil {
-		d.add(v.Pos, "%v", err)
+	cfg, opts := d.tlsConfig(v, false)
+	if cfg == nil {
 		return
 	}
 	o.TLSConfig, o.tlsOpts = cfg, opts
 	o.TLSTimeout, o.TLSMap, o.TLSPinnedCerts = opts.Timeout, opts.Map, opts.PinnedCerts
 	o.TLSRateLimit = opts.RateLimit
 	o.TLSHandshakeFirst, o.TLSHandshakeFirstFallback = opts.HandshakeFirst, opts.FallbackDelay
+}
+
+// tlsConfig reads a tls block and makes a configuration of it; nil when there is a mistake. routes
+// is that of tlsOptions.
+func (d *decoder) tlsConfig(v *lang.Value, routes bool) (*tls.Config, *TLSConfigOpts) {
+	m, ok := d.mapping(v)
+	if !ok {
+		return nil, nil
+	}
+	opts := d.tlsOptions(m, v.Pos, routes)
+	if opts == nil {
+		return nil, nil
+	}
+	cfg, err := GenTLSConfig(opts)
+	if err != nil {
+		d.add(v.Pos, "%v", err)
+		return nil, nil
+	}
+	return cfg, opts
 }
 
 // tlsOptions reads a tls block up to its first mistake; nil when there is one. routes is

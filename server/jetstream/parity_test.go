@@ -3,8 +3,6 @@ package jetstream_test
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -15,6 +13,7 @@ import (
 
 	"github.com/lockstepmq/lockstep/server"
 	servertest "github.com/lockstepmq/lockstep/server/test"
+	"github.com/lockstepmq/lockstep/server/test/scripts"
 )
 
 // replyMax bounds the wait for a reply that the script says comes.
@@ -23,16 +22,7 @@ const replyMax = 5 * time.Second
 // TestRepliesAreThoseRecorded replays requests whose replies were recorded from the official
 // server, and compares every byte but for times, names and versions.
 func TestRepliesAreThoseRecorded(t *testing.T) {
-	files, err := filepath.Glob("testdata/parity/*.txt")
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			require.NoError(t, err)
-			replay(t, string(text))
-		})
-	}
+	scripts.Each(t, "testdata/parity/*.txt", func(t *testing.T, s *scripts.Script) { replay(t, s.Text) })
 }
 
 func replay(t *testing.T, script string) {

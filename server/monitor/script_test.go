@@ -2,12 +2,9 @@ package monitor_test
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,9 +17,8 @@ import (
 	"github.com/lockstepmq/lockstep/server/config"
 	"github.com/lockstepmq/lockstep/server/logging"
 	"github.com/lockstepmq/lockstep/server/monitor"
+	"github.com/lockstepmq/lockstep/server/test/scripts"
 )
-
-var rewrite = flag.Bool("rewrite", false, "write what the scripts print into testdata")
 
 // world is a broker in simulation with a monitor and clients that speak the
 // protocol. Everything it prints depends on the script alone.
@@ -164,39 +160,7 @@ func (w *world) run(line string) string {
 
 // TestScripts runs testdata/*.txt: a configuration, then commands, each followed by
 // what it prints.
-func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	for _, f := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(f), ".txt"), func(t *testing.T) {
-			text, err := os.ReadFile(f)
-			require.NoError(t, err)
-			got := runScript(t, string(text))
-			if *rewrite {
-				require.NoError(t, os.WriteFile(f, []byte(got), 0o644))
-				return
-			}
-			sameLines(t, string(text), got)
-		})
-	}
-}
-
-// sameLines fails at the first line that differs.
-func sameLines(t *testing.T, want, got string) {
-	t.Helper()
-	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
-	for i := range max(len(w), len(g)) {
-		a, b := "(nothing)", "(nothing)"
-		if i < len(w) {
-			a = w[i]
-		}
-		if i < len(g) {
-			b = g[i]
-		}
-		require.Equal(t, a, b, "line %d; go test -rewrite accepts what is printed", i+1)
-	}
-}
+func TestScripts(t *testing.T) { scripts.Run(t, "testdata/*.txt", runScript) }
 
 const (
 	command = "> "

@@ -19,16 +19,19 @@ func vectorParser() *Parser {
 	return &Parser{MaxControlLine: vectorLine, MaxPayload: vectorPayload, Headers: true}
 }
 
-// read feeds the chunks, each in memory that is spoiled afterwards, and gives what
+// read feeds the chunks and gives what came out.
+func read(p nexter, chunks ...[]byte) ([]string, error) { return readEach(p.Next, show, chunks) }
+
+// readEach feeds the chunks, each in memory that is spoiled afterwards, and shows what
 // came out.
-func read(p nexter, chunks ...[]byte) (ops []string, err error) {
-	var op Op
+func readEach[O any](next func(in []byte, op *O) ([]byte, bool, error), show func(*O) string, chunks [][]byte) (ops []string, err error) {
+	var op O
 	for _, chunk := range chunks {
 		in := bytes.Clone(chunk)
 		whole := in
 		for {
 			var ok bool
-			if in, ok, err = p.Next(in, &op); err != nil {
+			if in, ok, err = next(in, &op); err != nil {
 				return ops, err
 			}
 			if !ok {

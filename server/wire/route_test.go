@@ -38,26 +38,8 @@ func showRoute(op *RouteOp) string {
 }
 
 // readRoute is read for a route.
-func readRoute(p *RouteParser, chunks ...[]byte) (ops []string, err error) {
-	var op RouteOp
-	for _, chunk := range chunks {
-		in := bytes.Clone(chunk)
-		whole := in
-		for {
-			var ok bool
-			if in, ok, err = p.Next(in, &op); err != nil {
-				return ops, err
-			}
-			if !ok {
-				break
-			}
-			ops = append(ops, showRoute(&op))
-		}
-		for i := range whole {
-			whole[i] = '#'
-		}
-	}
-	return ops, nil
+func readRoute(p *RouteParser, chunks ...[]byte) ([]string, error) {
+	return readEach(p.Next, showRoute, chunks)
 }
 
 // routeVector is a vector; pinned says on what kind of route it is read.

@@ -166,7 +166,7 @@ func (r *Reader) End() error {
 	switch {
 	case r.err != nil:
 		return r.err
-	case r.u.left() > 0, r.format == newFormat && !r.new.ended, r.format == tarFormat && !r.tar.whole(), r.format == unknown:
+	case !r.u.whole(), r.format == newFormat && !r.new.ended, r.format == tarFormat && !r.tar.whole(), r.format == unknown:
 		return errTruncated
 	}
 	return nil

@@ -2,82 +2,29 @@ package consumer
 
 import (
 	"encoding/json"
-	"flag"
-	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
+	"github.com/lockstepmq/lockstep/server/test/scripts"
 	"github.com/lockstepmq/lockstep/storage/msgs"
 )
 
-var rewrite = flag.Bool("rewrite", false, "accept what the scripts print")
-
 // TestScripts runs the scripts of testdata: a command a line, after a blank line or more of them the
 // output after ----, printed in full.
-func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no scripts", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { runScript(t, file) })
-	}
-}
+func TestScripts(t *testing.T) { scripts.Run(t, "testdata/*.txt", runScript) }
 
-func runScript(t *testing.T, file string) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+func runScript(t *testing.T, text string) string {
 	w := newWorld(t)
-	var got strings.Builder
-	for i, block := range strings.Split(strings.TrimSpace(string(text)), "\n\n") {
-		if i > 0 {
-			got.WriteString("\n")
-		}
-		commands, _, _ := strings.Cut(block, "\n----")
-		commands = strings.TrimSuffix(commands, "----")
+	return scripts.Blocks(text, func(in string) string {
 		w.out.Reset()
-		ran := false
-		for line := range strings.Lines(commands) {
-			line = strings.TrimSpace(line)
-			if line == "" || line[0] == '#' {
-				continue
-			}
-			ran = true
+		for line := range scripts.Commands(in) {
 			w.command(line)
 		}
-		got.WriteString(strings.TrimSpace(commands))
-		if ran && w.out.Len() > 0 {
-			got.WriteString("\n----\n" + w.out.String())
-		} else {
-			got.WriteString("\n")
-		}
-	}
-	if *rewrite {
-		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if got.String() != string(text) {
-		t.Fatalf("%s\nprints another output; -rewrite accepts it:\n%s", file, firstDifference(string(text), got.String()))
-	}
-}
-
-func firstDifference(want, got string) string {
-	a, b := strings.Split(want, "\n"), strings.Split(got, "\n")
-	for i := range min(len(a), len(b)) {
-		if a[i] != b[i] {
-			return fmt.Sprintf("line %d\nwant %s\ngot  %s", i+1, a[i], b[i])
-		}
-	}
-	return fmt.Sprintf("%d lines, want %d", len(b), len(a))
+		return w.out.String()
+	})
 }
 
 // command carries out one line of a script.

@@ -2,10 +2,7 @@ package machine
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,11 +10,10 @@ import (
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
 	"github.com/lockstepmq/lockstep/server/subject"
+	"github.com/lockstepmq/lockstep/server/test/scripts"
 	"github.com/lockstepmq/lockstep/storage/msgs"
 	"github.com/stretchr/testify/require"
 )
-
-var rewrite = flag.Bool("rewrite", false, "accept what scripts print")
 
 // script runs the commands of testdata/*.txt. A command is a line; what it brings about follows
 // "----". Words are separated by blanks; "Name: value" headers stand in brackets.
@@ -389,46 +385,22 @@ func (c *capture) Removed(uint64, string, int, msgs.Why) {}
 func (c *capture) Cleared()                              {}
 
 func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	require.NoError(t, err)
-	require.NotEmpty(t, files)
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			text, err := os.ReadFile(file)
-			require.NoError(t, err)
-			got := runScript(t, string(text), false)
-			if *rewrite {
-				require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
-				return
-			}
-			require.Equal(t, string(text), got)
-			// On a real store it is the same, but that nothing has to be waited for.
-			require.Equal(t, strings.ReplaceAll(string(text), "waits\n", ""), runScript(t, string(text), true))
-		})
-	}
+	scripts.Run(t, "testdata/*.txt", func(t *testing.T, text string) string {
+		printed := runScript(t, text, false)
+		// On a real store it is the same, but that nothing has to be waited for.
+		require.Equal(t, strings.ReplaceAll(printed, "waits\n", ""), runScript(t, text, true))
+		return printed
+	})
 }
 
 // runScript gives the script with the output that it has now.
 func runScript(t *testing.T, text string, real bool) string {
 	s := &script{t: t, real: real}
-	var b strings.Builder
-	for block := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n\n") {
-		if b.Len() > 0 {
-			b.WriteString("\n")
-		}
-		body, _, _ := strings.Cut(block, "\n----")
+	return scripts.Blocks(text, func(in string) string {
 		s.out = &strings.Builder{}
-		commands := false
-		for _, l := range lines(body) {
-			b.WriteString(l + "\n")
-			if !strings.HasPrefix(l, "#") && l != "" {
-				commands = true
-				s.run(l)
-			}
+		for line := range scripts.Commands(in) {
+			s.run(line)
 		}
-		if commands {
-			b.WriteString("----\n" + s.out.String())
-		}
-	}
-	return b.String()
+		return s.out.String()
+	})
 }

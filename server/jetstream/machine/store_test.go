@@ -3,7 +3,6 @@ package machine
 import (
 	"slices"
 	"sort"
-	"strings"
 	"time"
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
@@ -347,7 +346,5 @@ func testConfig(change func(*api.StreamConfig)) *api.StreamConfig {
 	}
 	return cfg
 }
-
-func lines(s string) []string { return strings.Split(strings.TrimRight(s, "\n"), "\n") }
 
 func durationOf(seconds int64) time.Duration { return time.Duration(seconds) * time.Second }

@@ -134,48 +134,50 @@ func (f *fields) text(p *string) {
 }
 
 func number[T ~int | ~int64 | ~uint8 | ~uint64](f *fields, p *T) {
-	switch {
-	case !f.has(*p != 0):
-	case f.pass == writing:
+	if f.has(*p != 0) {
+		value(f, p)
+	}
+}
+
+// value is a number that is there.
+func value[T ~int | ~int64 | ~uint8 | ~uint64](f *fields, p *T) {
+	if f.pass == writing {
 		f.out = binary.AppendVarint(f.out, int64(*p))
-	default:
-		n := f.in.Int()
-		if *p = T(n); int64(*p) != n {
-			f.in.Fail()
-		}
+		return
+	}
+	n := f.in.Int()
+	if *p = T(n); int64(*p) != n {
+		f.in.Fail()
 	}
 }
 
 func (f *fields) texts(p *[]string) {
-	switch {
-	case !f.has(len(*p) > 0):
-	case f.pass == writing:
-		f.out = binary.AppendUvarint(f.out, uint64(len(*p)))
-		for _, s := range *p {
-			f.out = codec.AppendBytes(f.out, s)
-		}
-	default:
-		*p = make([]string, f.in.Count(1))
-		for i := range *p {
+	for i := range length(f, p) {
+		if f.pass == writing {
+			f.out = codec.AppendBytes(f.out, (*p)[i])
+		} else {
 			(*p)[i] = f.in.Text()
 		}
 	}
 }
 
 func (f *fields) numbers(p *[]time.Duration) {
+	for i := range length(f, p) {
+		value(f, &(*p)[i])
+	}
+}
+
+// length is how many elements of a list are to be written or read, for which there is room then.
+func length[T any](f *fields, p *[]T) int {
 	switch {
 	case !f.has(len(*p) > 0):
+		return 0
 	case f.pass == writing:
 		f.out = binary.AppendUvarint(f.out, uint64(len(*p)))
-		for _, d := range *p {
-			f.out = binary.AppendVarint(f.out, int64(d))
-		}
 	default:
-		*p = make([]time.Duration, f.in.Count(1))
-		for i := range *p {
-			(*p)[i] = time.Duration(f.in.Int())
-		}
+		*p = make([]T, f.in.Count(1))
 	}
+	return len(*p)
 }
 
 // time keeps the offset from UTC too, since it is shown.

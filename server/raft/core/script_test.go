@@ -1,69 +1,36 @@
 package core
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-)
 
-var rewrite = flag.Bool("rewrite", false, "accept what the scripts print")
+	"github.com/lockstepmq/lockstep/server/test/scripts"
+)
 
 // TestScripts runs the scripts of testdata: commands, one a line, and after ---- what happened, in
 // full. Blank lines divide the steps.
-func TestScripts(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) == 0 {
-		t.Fatal("no scripts", err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { runScript(t, file) })
-	}
-}
+func TestScripts(t *testing.T) { scripts.Run(t, "testdata/*.txt", runScript) }
 
-func runScript(t *testing.T, file string) {
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+func runScript(t *testing.T, text string) string {
 	s := &script{world: newWorld(1)}
 	s.coded = true
 	s.trace = func(format string, args ...any) { fmt.Fprintf(&s.out, format+"\n", args...) }
-	var got strings.Builder
-	for i, block := range strings.Split(strings.TrimSpace(string(text)), "\n\n") {
-		if i > 0 {
-			got.WriteString("\n")
-		}
-		commands, _, _ := strings.Cut(block, "\n----")
+	printed := scripts.Blocks(text, func(in string) string {
 		s.out.Reset()
-		for line := range strings.Lines(commands) {
-			if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
-				s.run(t, line)
-			}
+		for line := range scripts.Commands(in) {
+			s.run(t, line)
 		}
-		got.WriteString(strings.TrimSpace(commands) + "\n")
-		if s.out.Len() > 0 {
-			got.WriteString("----\n" + s.out.String())
-		}
-	}
+		return s.out.String()
+	})
 	s.judge.logs()
 	for _, v := range s.judge.broken {
 		t.Error(v)
 	}
-	if *rewrite {
-		if err := os.WriteFile(file, []byte(got.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if got.String() != string(text) {
-		t.Errorf("%s: got\n%s\nwant\n%s", file, got.String(), text)
-	}
+	return printed
 }
 
 // script is a world that is told what to do by words.
