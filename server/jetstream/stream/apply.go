@@ -106,7 +106,7 @@ func (s *Stream) applyMessages(e *raft.Entry) bool {
 func (s *Stream) Applied(replayed bool) {
 	s.tick()
 	switch {
-	case !replayed:
+	case !replayed || s.failed != nil:
 	case s.spec.Hidden:
 		s.finish(nil)
 	default:

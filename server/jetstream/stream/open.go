@@ -239,7 +239,7 @@ func (s *Stream) letIn() {
 	if len(s.calls) > 0 || len(s.held) > 0 {
 		defer s.sender.Flush()
 	}
-	for len(s.calls) > 0 && !s.halfway || len(s.held) > 0 && !s.holds() {
+	for len(s.calls) > 0 && !(s.halfway && s.holds()) || len(s.held) > 0 && !s.holds() {
 		from := &s.calls
 		if len(s.calls) == 0 {
 			from = &s.held
@@ -296,7 +296,7 @@ func (s *Stream) fail(err error) {
 
 // silence ends the deliveries of a stream that has failed: no ack of them would be heard.
 func (s *Stream) silence() {
-	if s.closed {
+	if s.closed || !s.leads {
 		return
 	}
 	s.stopFollowing(source.Left)

@@ -37,6 +37,7 @@ func TestFailedStreamDeliversNothing(t *testing.T) {
 	require.NoError(t, err)
 
 	h := s.consumers.all()[0]
+	s.leads = true
 	s.tick()
 	h.c.Start()
 	h.c.Pull("_INBOX.x", nil, []byte(`{"batch":1,"expires":60000000000}`))

@@ -132,8 +132,8 @@ type Stream struct {
 	events     eventLog
 	retryTimer clock.Timer         // nil until a disk was full
 	waiting    map[string][]func() // operations on a consumer that is being created or deleted
-	calls      []func()            // of [Stream.Do], that wait for the rest of an entry; they do not wait for a checkpoint, to which a disk may have to be freed first
-	held       []func()            // inputs that wait for either
+	calls      []func()            // of Do, that wait for the rest of an entry
+	held       []func()            // inputs that wait for that, or for a checkpoint
 	counted    counted             // told to Usage
 	jam        []proposal          // that wait for room in the log
 	jammed     int                 // their bytes
@@ -173,7 +173,7 @@ func (s *Stream) tick() {
 func (s *Stream) Do(from clock.Strand, fn func()) {
 	s.strand.PostFrom(from, func() {
 		s.tick()
-		if s.halfway {
+		if s.halfway && s.holds() {
 			s.calls = append(s.calls, fn)
 			return
 		}
