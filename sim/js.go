@@ -106,6 +106,9 @@ func newJSPlan(rnd *rand.Rand, p *Plan) *JSPlan {
 	if rnd.IntN(4) > 0 {
 		j.Sizes.Window = 512 << rnd.IntN(12)
 	}
+	if v := j.Variants[6]; v%4 > 0 {
+		j.Sizes.Ease = 64 << (v / 4 % 8)
+	}
 	return j
 }
 

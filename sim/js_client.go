@@ -36,6 +36,7 @@ type jsClient struct {
 	secure  bool
 	nonce   *string
 	heard   time.Duration
+	born    time.Duration // of the connection
 	pinged  bool
 	out     []byte
 	calls   []*jsCall // in the order they were made
@@ -137,7 +138,7 @@ func (c *jsClient) dial() {
 		c.conn, c.state, c.parser, c.secure, c.nonce, c.pinged = conn, clientGreeting, wire.ClientParser{}, false, nil, false
 		c.out = c.out[:0]
 		c.replies = make(map[string]*jsCall)
-		c.heard = c.w.sim.Now()
+		c.heard, c.born = c.w.sim.Now(), c.w.sim.Now()
 		conn.Start(c.strand, &jsSession{c, life})
 		if c.w.plan.TLS == TLSFirst {
 			c.startTLS(nil)
@@ -172,6 +173,9 @@ func (c *jsClient) tick() {
 	c.calls = c.calls[:n]
 	switch silence := now - c.heard; {
 	case silence > silenceMax:
+		if healed := c.j.healed; healed > 0 && c.born > healed && c.state == clientReady {
+			c.w.violate(core.Reach, "%s, which connected after everything was healed, is not answered for %v", c.name, silence)
+		}
 		c.conn.Abort(nil)
 		return
 	case silence > keepAlive && c.state == clientReady && !c.pinged:

@@ -1,37 +1,44 @@
 package mutants
 
-import "github.com/lockstepmq/lockstep/checks/js"
+import (
+	"github.com/lockstepmq/lockstep/checks/core"
+	"github.com/lockstepmq/lockstep/checks/js"
+)
 
 const (
-	retention  = "server/jetstream/stream/retention.go"
-	streamOpen = "server/jetstream/stream/open.go"
-	checks     = "server/jetstream/machine/checks.go"
-	publishing = "server/jetstream/machine/publish.go"
-	deduping   = "server/jetstream/machine/dedupe.go"
-	snapshot   = "server/jetstream/machine/snapshot.go"
-	batching   = "server/jetstream/machine/batch.go"
-	limits     = "storage/msgs/limits.go"
-	purging    = "storage/msgs/purge.go"
-	expire     = "storage/msgs/expire.go"
-	logWrite   = "storage/wal/write.go"
-	consAck    = "server/jetstream/consumer/ack.go"
-	consState  = "server/jetstream/consumer/state.go"
-	consAlarm  = "server/jetstream/consumer/alarm.go"
-	consNew    = "server/jetstream/consumer/recover.go"
-	consInfo   = "server/jetstream/consumer/info.go"
-	counting   = "server/jetstream/machine/counter.go"
-	scheduling = "server/jetstream/machine/schedule.go"
-	firing     = "server/jetstream/machine/due.go"
-	fastBatch  = "server/jetstream/machine/fast.go"
-	msgStore   = "storage/msgs/store.go"
-	msgPurge   = "storage/msgs/purge.go"
-	msgRecord  = "storage/msgs/record.go"
-	msgOpened  = "storage/msgs/open_finish.go"
-	msgJobs    = "storage/msgs/jobs.go"
-	msgPoint   = "storage/msgs/checkpoint.go"
-	logScan    = "storage/wal/scan.go"
-	consServe  = "server/jetstream/consumer/deliver.go"
-	streams    = "streams"
+	retention   = "server/jetstream/stream/retention.go"
+	streamOpen  = "server/jetstream/stream/open.go"
+	checks      = "server/jetstream/machine/checks.go"
+	publishing  = "server/jetstream/machine/publish.go"
+	deduping    = "server/jetstream/machine/dedupe.go"
+	snapshot    = "server/jetstream/machine/snapshot.go"
+	batching    = "server/jetstream/machine/batch.go"
+	limits      = "storage/msgs/limits.go"
+	purging     = "storage/msgs/purge.go"
+	expire      = "storage/msgs/expire.go"
+	logWrite    = "storage/wal/write.go"
+	consAck     = "server/jetstream/consumer/ack.go"
+	consState   = "server/jetstream/consumer/state.go"
+	consAlarm   = "server/jetstream/consumer/alarm.go"
+	consNew     = "server/jetstream/consumer/recover.go"
+	consInfo    = "server/jetstream/consumer/info.go"
+	counting    = "server/jetstream/machine/counter.go"
+	scheduling  = "server/jetstream/machine/schedule.go"
+	firing      = "server/jetstream/machine/due.go"
+	fastBatch   = "server/jetstream/machine/fast.go"
+	msgStore    = "storage/msgs/store.go"
+	msgPurge    = "storage/msgs/purge.go"
+	msgRecord   = "storage/msgs/record.go"
+	msgOpened   = "storage/msgs/open_finish.go"
+	msgJobs     = "storage/msgs/jobs.go"
+	msgPoint    = "storage/msgs/checkpoint.go"
+	logScan     = "storage/wal/scan.go"
+	consServe   = "server/jetstream/consumer/deliver.go"
+	sinks       = "server/broker/sink.go"
+	streamLog   = "server/jetstream/stream/propose.go"
+	raftPropose = "server/raft/propose.go"
+	raftApply   = "server/raft/apply.go"
+	streams     = "streams"
 )
 
 // lost is what a store that forgets may show first.
@@ -133,6 +140,14 @@ var jetStream = []Mutant{
 	{"checkpoint-lets-go-too-early", js.Acked, streams, streamOpen, []Edit{{
 		"			s.manifest = manifest\n", "			s.manifest = manifest\n			s.store.Release(manifest)\n"}}, lost},
 	{"checkpoint-keeps-too-little", js.Acked, streams, msgJobs, []Edit{{"		if g.needed >= serial {\n", "		if g.needed > serial {\n"}}, lost},
+	{"refused-publish-not-released", core.Reach, streams, streamLog, []Edit{{
+		"		s.fail(err)\n	}\n	s.letGoIntake(t)\n", "		s.fail(err)\n	}\n"}}, nil},
+	{"ended-stream-keeps-publishers-waiting", core.Reach, streams, sinks, []Edit{{
+		"	return k.ended.Load() || !k.over(", "	return !k.over("}}, nil},
+	{"payload-spent-when-proposed", core.NoMore, streams, raftPropose, []Edit{{
+		"	g.bytes += uint64(len(payload))\n", "	g.bytes += uint64(len(payload))\n	if g.opts.Spent != nil {\n		g.opts.Spent(payload)\n	}\n"}}, lost},
+	{"payload-spent-before-it-is-applied", core.NoMore, streams, raftApply, []Edit{{
+		"	g.resumed = false\n	if !g.machine.Apply(&g.entry) {\n", "	g.resumed = false\n	if g.opts.Spent != nil && !it.replay {\n		g.opts.Spent(it.payload)\n	}\n	if !g.machine.Apply(&g.entry) {\n"}}, lost},
 	{"lifetimes-forgotten-at-restart", js.Policy, streams, msgOpened, []Edit{{
 		"		if !b.isDead(int(t.slot)) {\n			s.expiry.heap.Push", "		if !b.isDead(int(t.slot)) && t.slot%2 == 1 {\n			s.expiry.heap.Push"}}, nil},
 }

@@ -47,7 +47,7 @@ type Sink struct {
 	bytes, msgs atomic.Int64 // handed over and not drained
 	held        atomic.Int64 // bytes handed over and not released
 	asked       atomic.Bool  // somebody waits for room
-	ended       atomic.Bool  // closed, for publishers that keep a stage of it
+	ended       atomic.Bool  // closed, for publishers that keep a stage of it; then nobody waits for room
 
 	shadowing sync.Mutex // one change of shadows at a time; held across calls of accounts
 
@@ -185,7 +185,8 @@ func (k *Sink) Unsubscribe(sub *account.Subscription) {
 	}
 }
 
-// Close ends all subscriptions. Batches that wait are still drained.
+// Close ends all subscriptions, and lets go of publishers that wait for room: batches of what has ended may never be
+// released. Batches that wait are still drained.
 func (k *Sink) Close() {
 	k.ended.Store(true)
 	k.b.receiverGone()
@@ -196,6 +197,7 @@ func (k *Sink) Close() {
 	for _, sub := range k.listSubs() {
 		k.Unsubscribe(sub)
 	}
+	k.wake()
 }
 
 // drain hands what has come to the sink's owner, and then lets more come.
@@ -247,9 +249,9 @@ func (k *Sink) whenRoom(fn func()) {
 	k.mu.Unlock()
 }
 
-// roomy tells whether at most half of every bound is used.
+// roomy tells whether at most half of every bound is used, or nobody has to wait any more.
 func (k *Sink) roomy() bool {
-	return !k.over(k.bytes.Load(), k.msgs.Load(), 1) && (k.options.Ease == 0 || k.held.Load() <= int64(k.options.Ease)/2)
+	return k.ended.Load() || !k.over(k.bytes.Load(), k.msgs.Load(), 1) && (k.options.Ease == 0 || k.held.Load() <= int64(k.options.Ease)/2)
 }
 
 func (k *Sink) wake() {

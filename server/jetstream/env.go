@@ -14,6 +14,9 @@ import (
 const (
 	cacheBytes = 64 << 20 // of message content in memory
 	openFiles  = 512      // block files
+	// easeBytes of publishes that are not stored keep disk and network busy at once, and are few enough that the memory is
+	// used again while it is in the processor's caches.
+	easeBytes = 8 << 20
 )
 
 // makeEnv is what all streams of this server share.
@@ -37,7 +40,7 @@ func (m *Manager) makeEnv() stream.Env {
 				Msgs: o.JetStreamLimits.MaxBatchSize, Timeout: o.JetStreamLimits.MaxBatchTimeout,
 			},
 			RequestBatch: o.JetStreamLimits.MaxRequestBatch, AckPending: o.JetStreamLimits.MaxAckPending,
-			DefaultConsumers: o.JetStreamLimits.DefaultMaxConsumers, Window: m.cfg.Sizes.Window,
+			DefaultConsumers: o.JetStreamLimits.DefaultMaxConsumers, Window: m.cfg.Sizes.Window, Ease: orDefault(m.cfg.Sizes.Ease, easeBytes),
 		},
 		StreamFailed: m.streamFailed,
 	}

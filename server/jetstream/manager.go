@@ -49,6 +49,7 @@ type Sizes struct {
 	Cache      int64 // of message content in memory
 	OpenFiles  int   // of blocks
 	Window     int   // with which flow control begins
+	Ease       int   // of a stream's publishes that are not stored, above which publishers wait
 }
 
 // Manager is JetStream on a server. Methods may be called from anywhere unless they say
