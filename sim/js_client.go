@@ -173,7 +173,7 @@ func (c *jsClient) tick() {
 	c.calls = c.calls[:n]
 	switch silence := now - c.heard; {
 	case silence > silenceMax:
-		if healed := c.j.healed; healed > 0 && c.born > healed && c.state == clientReady {
+		if healed := c.j.healed; healed > 0 && c.born > max(healed, c.w.started) && c.state == clientReady {
 			c.w.violate(core.Reach, "%s, which connected after everything was healed, is not answered for %v", c.name, silence)
 		}
 		c.conn.Abort(nil)

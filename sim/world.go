@@ -48,6 +48,7 @@ type World struct {
 	process  *process // nil while the server is down
 	epochs   map[string]int
 	epoch    int
+	started  time.Duration // when the present life began
 	restarts int
 	faults   map[string]int // by kind, those that the world itself counts
 	parts    []*netsim.Partition
@@ -127,6 +128,7 @@ func (w *World) StartServer() error {
 		return fmt.Errorf("server: %w", err)
 	}
 	w.epoch++
+	w.started = w.sim.Now()
 	w.epochs[s.Broker().Identity().ServerID] = w.epoch
 	w.process = &process{server: s, clock: c}
 	if w.js != nil {

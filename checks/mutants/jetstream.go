@@ -34,7 +34,6 @@ const (
 	msgPoint    = "storage/msgs/checkpoint.go"
 	logScan     = "storage/wal/scan.go"
 	consServe   = "server/jetstream/consumer/deliver.go"
-	sinks       = "server/broker/sink.go"
 	streamLog   = "server/jetstream/stream/propose.go"
 	raftPropose = "server/raft/propose.go"
 	raftApply   = "server/raft/apply.go"
@@ -142,8 +141,6 @@ var jetStream = []Mutant{
 	{"checkpoint-keeps-too-little", js.Acked, streams, msgJobs, []Edit{{"		if g.needed >= serial {\n", "		if g.needed > serial {\n"}}, lost},
 	{"refused-publish-not-released", core.Reach, streams, streamLog, []Edit{{
 		"		s.fail(err)\n	}\n	s.letGoIntake(t)\n", "		s.fail(err)\n	}\n"}}, nil},
-	{"ended-stream-keeps-publishers-waiting", core.Reach, streams, sinks, []Edit{{
-		"	return k.ended.Load() || !k.over(", "	return !k.over("}}, nil},
 	{"payload-spent-when-proposed", core.NoMore, streams, raftPropose, []Edit{{
 		"	g.bytes += uint64(len(payload))\n", "	g.bytes += uint64(len(payload))\n	if g.opts.Spent != nil {\n		g.opts.Spent(payload)\n	}\n"}}, lost},
 	{"payload-spent-before-it-is-applied", core.NoMore, streams, raftApply, []Edit{{

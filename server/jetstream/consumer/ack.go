@@ -146,7 +146,7 @@ func (c *Consumer) nak(a *api.AckReply, delay int64, prompt bool) {
 	}
 	ev := &event{kind: evNak, seq: e.seq}
 	if delay > 0 {
-		ev.at = c.host.Now() + delay
+		ev.at, ev.delay = c.host.Now(), delay
 		c.setDue(e, int64(c.host.Mono())+delay)
 	} else {
 		c.enqueue(e)

@@ -54,7 +54,8 @@ type again struct {
 // event is a decoded or yet to be encoded event. Which fields count depends on the kind.
 type event struct {
 	kind  byte
-	at    int64   // deliver, again, presume, progress: wall clock of it; nak: due, 0 is at once; pause: until
+	at    int64   // deliver, again, presume, progress, nak with a delay: wall clock of it; pause: until
+	delay int64   // nak: before it is sent again, in nanoseconds; 0 is at once
 	dseq  uint64  // deliver: of the first message; again, horizon, move, presume: last used
 	seq   uint64  // ack, nak, progress, ackAll; move, reset: the next to look at
 	last  uint64  // horizon: may be used
@@ -89,7 +90,13 @@ func (e *event) append(dst []byte) []byte {
 	case evHorizon:
 		dst = binary.AppendUvarint(dst, e.dseq)
 		dst = binary.AppendUvarint(dst, e.last)
-	case evNak, evProgress:
+	case evNak:
+		dst = binary.AppendUvarint(dst, e.seq)
+		dst = binary.AppendVarint(dst, e.delay)
+		if e.delay != 0 {
+			dst = binary.AppendVarint(dst, e.at)
+		}
+	case evProgress:
 		dst = binary.AppendUvarint(dst, e.seq)
 		dst = binary.AppendVarint(dst, e.at)
 	case evExhaust:
@@ -147,7 +154,11 @@ func (e *event) decode(p []byte) error {
 		e.runs = d.runs(e.runs)
 	case evHorizon:
 		e.dseq, e.last = d.Uint(), d.Uint()
-	case evNak, evProgress:
+	case evNak:
+		if e.seq, e.delay = d.sequence(), d.Int(); e.delay != 0 {
+			e.at = d.Int()
+		}
+	case evProgress:
 		e.seq, e.at = d.sequence(), d.Int()
 	case evExhaust:
 		e.runs = d.runs(e.runs)

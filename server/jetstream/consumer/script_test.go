@@ -90,6 +90,12 @@ func (w *world) command(line string) {
 			w.t.Fatal(line, err)
 		}
 		w.advance(d)
+	case "wall": // duration: the wall clock is set forward by it, or back
+		d, err := time.ParseDuration(rest)
+		if err != nil {
+			w.t.Fatal(line, err)
+		}
+		w.skew += int64(d)
 	case "deaf": // inbox
 		w.deaf[args[0]] = true
 		w.c.InterestChanged(args[0])

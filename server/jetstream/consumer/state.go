@@ -235,10 +235,11 @@ func (c *Consumer) Replay(p []byte) error {
 		c.applyAckAll(e.seq)
 	case evNak:
 		if p := c.pending.find(e.seq); p == nil {
-		} else if e.at == 0 {
+		} else if e.delay == 0 {
 			c.enqueue(p)
 		} else {
-			c.setDue(p, e.at)
+			p.at = e.at // the clock may have been set since the delivery: the delay is not to grow with it
+			c.setDue(p, e.at+e.delay)
 		}
 	case evProgress:
 		if p := c.pending.find(e.seq); p != nil {
