@@ -47,6 +47,7 @@ type disk struct {
 	lost    lostSet       // what damage took
 	compact *compaction   // under way
 	points  []*checkpoint // under way, in order
+	frozen  []*Frozen     // held by readers
 }
 
 // diskBlock is what a block has beside its index when it is a file. The file is made when there is

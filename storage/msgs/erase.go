@@ -40,7 +40,7 @@ func (d *disk) erase(b *block, i int, e entry) {
 func (d *disk) eraseDue() {
 	n := len(d.erasing)
 	d.erasing = slices.DeleteFunc(d.erasing, func(x erasure) bool {
-		if x.since > d.durable {
+		if x.since > d.durable || d.needed(x.since-1) {
 			return false
 		}
 		if !x.file.gone && !x.file.absent {

@@ -276,10 +276,18 @@ func (d *disk) release(manifest []byte) {
 		return
 	}
 	d.durable = max(d.durable, serial)
+	d.collect()
+}
+
+// collect removes what neither the manifest that is known to be durable, nor any later one, nor a reader needs.
+func (d *disk) collect() {
+	if d.failed != nil || d.durable == 0 {
+		return
+	}
 	d.eraseDue()
 	kept := d.garbage[:0]
 	for _, g := range d.garbage {
-		if g.needed >= serial {
+		if g.needed >= d.durable || d.needed(g.needed) {
 			kept = append(kept, g)
 			continue
 		}

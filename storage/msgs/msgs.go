@@ -192,6 +192,9 @@ type Store interface {
 	// DeletedRanges calls fn for each run of missing sequences between First and Last.
 	DeletedRanges(fn func(first, last uint64) bool)
 
+	// Freeze holds the store as it is for a reader, while it goes on changing.
+	Freeze() *Frozen
+
 	// Checkpoint writes out and syncs what is not on disk yet, then gives what Open needs to find
 	// this very state again: the state at the call, while changes go on. The caller makes it
 	// durable, and then calls Release, after which files that only an earlier one needs
