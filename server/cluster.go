@@ -27,7 +27,7 @@ func (s *Server) makeCluster(o *Options) error {
 	var err error
 	s.cluster, err = cluster.New(cluster.Config{
 		Broker: s.broker, Clock: s.world.Clock, Network: s.world.Network, Log: s.log, Options: s.getOpts,
-		ClientURLs: s.connectURLs, TLSIdentity: s.world.TLSIdentity,
+		ClientURLs: s.connectURLs, TLSIdentity: s.world.TLSIdentity, Lane: s.world.Lane,
 	})
 	return err
 }

@@ -65,7 +65,7 @@ func (s *Server) StartJetStream(done func(error)) {
 	began := s.world.Clock.Monotonic()
 	jetstream.Open(jetstream.Config{
 		Clock: s.world.Clock, Broker: s.broker, Disk: disk, Log: s.log, Options: s.getOpts,
-		MaxMemory: memory, MaxStore: file, Sizes: s.world.Store.Sizes,
+		MaxMemory: memory, MaxStore: file, Sizes: s.world.Store.Sizes, Cluster: s.jetStreamCluster(o),
 	}, func(m *jetstream.Manager, err error) {
 		if err == nil {
 			s.js.Store(m)

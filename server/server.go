@@ -22,6 +22,7 @@ import (
 	"github.com/lockstepmq/lockstep/server/broker"
 	"github.com/lockstepmq/lockstep/server/cluster"
 	"github.com/lockstepmq/lockstep/server/jetstream"
+	"github.com/lockstepmq/lockstep/server/lane"
 	"github.com/lockstepmq/lockstep/server/logging"
 	"github.com/lockstepmq/lockstep/server/monitor"
 )
@@ -48,6 +49,8 @@ type World struct {
 	// Addresses are the machine's, other than those that only it can reach: what clients are told
 	// of a server that listens everywhere. Nil: none.
 	Addresses func() []string
+	// Lane carries frames to the other servers of the cluster; nil: none.
+	Lane *lane.Lane
 }
 
 // Server is one NATS server. Its methods may be called from anywhere.
@@ -64,6 +67,8 @@ type Server struct {
 	shell   shell        // what only the real world has
 	js      atomic.Pointer[jetstream.Manager]
 	cluster *cluster.Cluster // nil: the server is in none
+	// clustered hears what other servers send to JetStream; nil: nobody does.
+	clustered atomic.Pointer[jetstream.Manager]
 
 	jsSwitching bool          // JetStream is being started or stopped; of the strand
 	jsNext      *bool         // what a reload wants meanwhile; of the strand
@@ -96,6 +101,9 @@ func NewInWorld(o *Options, w World) (*Server, error) {
 		Clock: w.Clock, Log: w.Log, Options: o, Identity: s.id, TLSIdentity: w.TLSIdentity,
 	})
 	if err != nil {
+		return nil, err
+	}
+	if err := s.makeLane(o); err != nil {
 		return nil, err
 	}
 	if err := s.makeCluster(o); err != nil {

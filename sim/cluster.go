@@ -107,6 +107,8 @@ type clusterWorld struct {
 	plan  ClusterPlan
 	nodes []*node
 	seen  core.Stamp // when connections between servers were looked at last
+
+	framesSent, framesHeard int // over lanes
 }
 
 // node is one server of a cluster.
@@ -117,6 +119,7 @@ type node struct {
 	epoch   int
 	routes  map[[2]uint64]bool // connections to others, as they were seen last: epoch of the other, id
 	own     map[string]int     // subscriptions without clients, by account
+	lane    *nodeLane          // of the last life
 }
 
 func newClusterWorld(w *World) *clusterWorld {
@@ -140,7 +143,11 @@ func (c *clusterWorld) start(n *node) error {
 	clk.SetTaskCost(w.plan.TaskCost)
 	log := logging.NewSwitch()
 	log.Set(w.logger)
-	s, err := server.NewInWorld(o, server.World{Clock: clk, Network: w.net.Host(n.name), Log: log})
+	l, err := c.newLane(n, clk, log)
+	if err != nil {
+		return err
+	}
+	s, err := server.NewInWorld(o, server.World{Clock: clk, Network: w.net.Host(n.name), Log: log, Lane: l.lane})
 	if err != nil {
 		return fmt.Errorf("%s: %w", n.name, err)
 	}
@@ -149,6 +156,8 @@ func (c *clusterWorld) start(n *node) error {
 	w.epochs[s.Broker().Identity().ServerID] = n.epoch
 	n.process = &process{server: s, clock: clk}
 	n.own = ownSubs(s.Broker())
+	n.lane = l
+	l.begin(n.epoch)
 	if err := s.Listen(); err != nil {
 		return fmt.Errorf("%s: %w", n.name, err)
 	}
@@ -230,6 +239,7 @@ func (c *clusterWorld) settle(advance func(time.Duration)) {
 	if !c.await(advance, "servers that are well again", c.interestDiff) {
 		return
 	}
+	c.awaitLanes(advance)
 	c.look()
 	for _, cl := range w.clients {
 		cl.probe()

@@ -33,6 +33,8 @@ type JSPlan struct {
 	RecoverPer float64 // the same while the server starts
 	Power      float64 // of these, how many lose power
 
+	Full time.Duration // mean time between two times at which the disk is full for a while; 0 is never
+
 	Window   time.Duration // of deduplication
 	Limit    int           // how many messages limits allow
 	History  int           // values of a key
@@ -109,6 +111,9 @@ func newJSPlan(rnd *rand.Rand, p *Plan) *JSPlan {
 	if v := j.Variants[6]; v%4 > 0 {
 		j.Sizes.Ease = 64 << (v / 4 % 8)
 	}
+	if v := j.Variants[7]; v%3 == 0 && (p.Profile == Streams || p.Profile == Swarm && len(p.Rates) > 0) {
+		j.Full = time.Duration(2+v/3%16) * time.Second
+	}
 	return j
 }
 
@@ -136,7 +141,7 @@ func newJSWorld(w *World) *jsWorld {
 	j := &jsWorld{w: w, plan: *w.plan.JS, disk: storage.NewSimDisk(w.sim, jsDisk), rnd: w.sim.Rand("jetstream"), ops: map[string]int{}}
 	j.hist.Deaths = make(map[int]time.Duration)
 	j.hist.Settling = time.Second
-	if j.plan.Disk.Hang > 0 || j.plan.Disk.WriteFull > 0 || slices.ContainsFunc(w.plan.Rates, func(r Rate) bool { return r.Family == "pause" || r.Family == "suspend" }) {
+	if j.plan.Disk.Hang > 0 || j.plan.Disk.WriteFull > 0 || j.plan.Full > 0 || slices.ContainsFunc(w.plan.Rates, func(r Rate) bool { return r.Family == "pause" || r.Family == "suspend" }) {
 		j.hist.Settling = 30 * time.Second // the disk or the machine stands still, or records wait for space, which is looked for once a second
 	}
 	return j
@@ -244,6 +249,37 @@ func (j *jsWorld) watch() {
 	}
 }
 
+// fillLater has the disk be full from time to time, for a while, as long as there are faults. Half of the time there is room
+// for a little, so that one who waits for space may find some when others do not.
+func (j *jsWorld) fillLater() {
+	rnd := j.w.sim.Rand("faults/full-disk")
+	j.after(time.Duration(rnd.ExpFloat64()*float64(j.plan.Full)), func() {
+		if !j.w.chaos {
+			j.fillLater()
+			return
+		}
+		j.w.count("full-disk")
+		f := j.plan.Disk
+		if f.WriteFull = 1; rnd.IntN(2) == 0 {
+			f.WriteFull, f.Capacity = j.plan.Disk.WriteFull, j.disk.Used()+rnd.Int64N(32<<10)
+		}
+		j.disk.SetFaults(f)
+		j.after(logTime(rnd, 300*time.Millisecond, 8*time.Second), func() {
+			j.disk.SetFaults(j.plan.Disk)
+			j.fillLater()
+		})
+	})
+}
+
+// after runs fn unless the disk was made good before.
+func (j *jsWorld) after(d time.Duration, fn func()) {
+	j.w.sim.After(d, nil, clock.KindFault, func() {
+		if j.healed == 0 {
+			fn()
+		}
+	})
+}
+
 // heal makes the disk good.
 func (j *jsWorld) heal() {
 	f := j.plan.Disk
@@ -271,6 +307,9 @@ func (p *Plan) jsAccountText() string {
 func (w *World) awaitJS(advance func(time.Duration)) {
 	if w.js != nil && !w.js.wait(advance, setUpMax, func() bool { return w.js.serving }) {
 		w.violate(js.NoDamage, "JetStream does not start on an empty disk")
+	}
+	if w.js != nil && w.js.plan.Full > 0 {
+		w.js.fillLater()
 	}
 }
 

@@ -32,6 +32,7 @@ const (
 	msgOpened   = "storage/msgs/open_finish.go"
 	msgJobs     = "storage/msgs/jobs.go"
 	msgPoint    = "storage/msgs/checkpoint.go"
+	msgFull     = "storage/msgs/full.go"
 	logScan     = "storage/wal/scan.go"
 	consServe   = "server/jetstream/consumer/deliver.go"
 	streamLog   = "server/jetstream/stream/propose.go"
@@ -138,7 +139,11 @@ var jetStream = []Mutant{
 		"	at = max(at, s.lastTime)\n", "	at = max(at, s.lastTime)\n	if s.last%8 == 7 {\n		at -= 5e6\n	}\n"}}, []string{js.Dedupe, js.Acked, js.Policy, js.Schedule, js.MirrorPrefix}},
 	{"checkpoint-lets-go-too-early", js.Acked, streams, streamOpen, []Edit{{
 		"			s.manifest = manifest\n", "			s.manifest = manifest\n			s.store.Release(manifest)\n"}}, lost},
-	{"checkpoint-keeps-too-little", js.Acked, streams, msgJobs, []Edit{{"		if g.needed >= serial {\n", "		if g.needed > serial {\n"}}, lost},
+	{"checkpoint-keeps-too-little", js.Acked, streams, msgJobs, []Edit{{"		if g.needed >= d.durable ||", "		if g.needed > d.durable ||"}}, lost},
+	{"full-disk-loses-what-waited", js.Acked, streams, msgFull, []Edit{{
+		"		again = append(again, j)\n", "		if j.frame == nil {\n			again = append(again, j)\n		}\n"}}, append([]string{js.Fast, js.Counter, js.Schedule, js.MirrorPrefix, js.Rot}, lost...)},
+	{"full-disk-leaves-half-a-write", js.Acked, streams, msgFull, []Edit{{
+		"			f.cut, f.handed = f.sound, 0\n", "			f.handed = 0\n"}}, append([]string{js.Fast, js.Counter, js.Schedule, js.MirrorPrefix, js.Rot}, lost...)},
 	{"refused-publish-not-released", core.Reach, streams, streamLog, []Edit{{
 		"		s.fail(err)\n	}\n	s.letGoIntake(t)\n", "		s.fail(err)\n	}\n"}}, nil},
 	{"payload-spent-when-proposed", core.NoMore, streams, raftPropose, []Edit{{

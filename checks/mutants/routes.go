@@ -41,4 +41,10 @@ var routing = []Mutant{
 		"	if s.Service != nil {\n		return false\n	}\n", "	if s.Service != nil || s.Response {\n		return false\n	}\n"}}, []string{core.LossTold}},
 	{"route-pending-forgotten", core.Interest, cluster, announce, []Edit{{
 		"	if !l.noted {\n		l.noted = true\n", "	if !l.noted && a.waiting.Load() < 2 {\n		l.noted = true\n"}}, nil},
+	{"lane-replaced-is-not-awaited", core.PairOrder, cluster, "server/lane/lane.go", []Edit{{
+		"	if old == nil {\n		k.begin()\n", "	if old == nil || true {\n		k.begin()\n"}}, []string{core.Reach}},
+	{"lane-part-forgotten", core.PairOrder, cluster, "server/lane/frame.go", []Edit{{
+		"	if len(r.part) == 0 && len(p) >= headSize {", "	if len(p) >= headSize && p[4] == kindFrame && p[3] == 0 {"}}, []string{core.Reach}},
+	{"lane-lent-too-long", core.PairOrder, cluster, "server/lane/link.go", []Edit{{
+		"		k.conn.FlushLent()\n", "		k.strand.Post(k.conn.FlushLent)\n"}}, nil},
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/lockstepmq/lockstep/server/auth"
 	"github.com/lockstepmq/lockstep/server/broker"
 	"github.com/lockstepmq/lockstep/server/config"
+	"github.com/lockstepmq/lockstep/server/lane"
 	"github.com/lockstepmq/lockstep/server/perm"
 )
 
@@ -43,6 +44,8 @@ type Config struct {
 	ClientURLs func() []string
 	// TLSIdentity is what the server states in simulated handshakes.
 	TLSIdentity *netsim.Identity
+	// Lane carries what only servers of this kind say to each other, over connections of its own; nil: none.
+	Lane *lane.Lane
 }
 
 // Cluster is this server's part of a cluster. Its methods may be called from any strand.
@@ -53,6 +56,7 @@ type Cluster struct {
 	announcer *broker.Announcer
 	table     table
 	dials     dials
+	lanes     lanes
 	settings  atomic.Pointer[settings]
 	listener  atomic.Pointer[netsim.Listener]
 	address   atomic.Pointer[address]
@@ -85,7 +89,7 @@ type settings struct {
 func New(c Config) (*Cluster, error) {
 	cl := &Cluster{Config: c, id: c.Broker.Identity(), strand: c.Clock.NewStrand("cluster")}
 	cl.table.own = cl.id.ServerID
-	cl.dials.c = cl
+	cl.dials.c, cl.lanes.c = cl, cl
 	s, err := cl.prepare(c.Options())
 	if err != nil {
 		return nil, err
@@ -261,6 +265,7 @@ func (c *Cluster) Shutdown(s clock.Strand, done func()) {
 		k.disconnect(serverShutdown, "")
 	}
 	c.strand.Post(c.dials.stop)
+	c.strand.Post(c.lanes.stop)
 }
 
 // LameDuck tells the other servers that clients are better sent elsewhere.

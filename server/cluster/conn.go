@@ -24,6 +24,8 @@ const (
 	phaseConnect              // the peer, who dialled, has not said CONNECT
 	phaseInfo                 // the peer has not said INFO, or not the one that counts
 	phaseReady                // registered
+	phaseLane                 // the peer has not said LANE
+	phaseLaneUp               // the connection is a lane
 	phaseClosed
 )
 
@@ -61,6 +63,7 @@ type conn struct {
 	remoteName string
 	linked     *broker.Link
 	said       wire.RouteConnect // by a peer that dialled
+	lane       *laneSide         // nil: it is a route
 	noAgain    bool              // is not to be dialled again
 	removed    bool              // ended by a reload: is dialled again at once
 
@@ -116,6 +119,9 @@ func (c *Cluster) newConn(nc netsim.Conn, t *target) *conn {
 	nc.SetWriteDeadline(deadline, o.Cluster.WriteTimeout != config.WriteTimeoutPolicyClose)
 	k.nonce = c.newNonce()
 	k.watchAt = k.now + k.patience()
+	if t != nil && t.lane != nil {
+		k.lane, k.watchAt = new(laneSide), k.now+laneHandshakeMax
+	}
 	if !c.table.add(k) {
 		k.phase = phaseClosed
 		nc.Abort(serverShutdown)
@@ -197,13 +203,18 @@ func (k *conn) handshakeDone(err error) {
 // begin speaks first: INFO by the side that listened, CONNECT by the one that dialled.
 func (k *conn) begin() {
 	o := k.c.settings.Load().o
-	if k.dialled == nil {
+	switch {
+	case k.dialled == nil:
 		i := k.ownInfo()
 		k.sendInfo(&i, true)
 		if k.c.settings.Load().users.Required() {
 			k.authAt = k.now + time.Duration(o.Cluster.AuthTimeout*float64(time.Second))
 		}
-	} else {
+	case k.lane != nil: // answers INFO
+		k.c.Log.Debugf("%s - Lane connection created", k)
+		k.arm()
+		return
+	default:
 		k.sendConnect()
 		if !mayCompress(o.Cluster.Compression.Mode) && (k.account != "" || o.Cluster.PoolSize < 0) {
 			i := k.ownInfo()
@@ -226,9 +237,14 @@ func (k *conn) Data(p []byte) {
 			k.held = append(k.held, p...)
 		}
 		return
+	case phaseLaneUp:
+		k.lane.link.Data(p)
+		return
 	}
 	k.now = k.c.Clock.Monotonic()
-	if k.unpack != nil {
+	if k.phase == phaseLane {
+		k.laneData(p)
+	} else if k.unpack != nil {
 		k.inflate(p)
 	} else {
 		k.consume(p)
@@ -264,6 +280,11 @@ func (k *conn) inflate(p []byte) {
 func (k *conn) consume(p []byte) {
 	if !k.begun && len(p) > 0 {
 		k.begun = true
+		if k.phase == phaseConnect && p[0] == 'L' && k.c.Lane != nil {
+			k.phase, k.lane = phaseLane, new(laneSide)
+			k.laneData(p)
+			return
+		}
 		if k.phase == phaseConnect && !wire.First(p) {
 			k.refuse(textAuthViolation, authenticationFailure)
 			return
@@ -280,6 +301,10 @@ func (k *conn) consume(p []byte) {
 		}
 		plain := k.unpack == nil
 		k.operate(&k.op)
+		if k.phase == phaseLane {
+			k.laneData(p)
+			return
+		}
 		if plain && k.unpack != nil { // what follows is compressed
 			k.inflate(p)
 			return
@@ -422,6 +447,13 @@ func (k *conn) Closed(err error) {
 		k.c.Log.Noticef("%s - Slow Consumer Detected: WriteDeadline exceeded", k)
 	}
 	left := k.c.table.remove(k)
+	if k.lane != nil {
+		k.laneClosed(err)
+		if left.gone != nil {
+			left.gone()
+		}
+		return
+	}
 	suffix := ""
 	if k.remoteName != "" {
 		suffix = " - Remote: " + k.remoteName

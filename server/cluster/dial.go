@@ -24,10 +24,11 @@ const reconnectJitter = 100 * time.Millisecond
 // target is what a route is dialled for. Immutable.
 type target struct {
 	url      *url.URL
-	explicit bool   // it is configured; else another server told of it
-	account  string // the route is for it alone
-	gossip   int    // the mode that it was told with
-	remote   string // id of the server, where that is known
+	explicit bool      // it is configured; else another server told of it
+	account  string    // the route is for it alone
+	gossip   int       // the mode that it was told with
+	remote   string    // id of the server, where that is known
+	lane     *laneDial // the connection is to be a lane
 
 	had     bool          // there was a route, and it was lost
 	until   time.Duration // monotonic time up to which it is sought if it is not configured; see toldPatience

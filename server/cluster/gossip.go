@@ -18,7 +18,7 @@ func (c *Cluster) gossip(k *conn, info *wire.RouteInfo) {
 		return
 	}
 	i := *info
-	i.Nonce, i.PoolIndex, i.Account = "", 0, k.account
+	i.Nonce, i.PoolIndex, i.Account, i.Lockstep = "", 0, k.account, nil
 	for _, to := range c.table.others(k.remoteID, k.account) {
 		i.GossipMode = c.gossipMode(k, to)
 		line := wire.AppendRouteInfo(nil, &i, false)

@@ -106,8 +106,12 @@ func (k *conn) infoCame(arg []byte) {
 		k.end(protocolViolation)
 		return
 	}
-	if k.registered() {
+	switch {
+	case k.registered():
 		k.update(&info)
+		return
+	case k.lane != nil:
+		k.laneInfoCame(&info)
 		return
 	}
 	k.introduce(&info)
@@ -254,6 +258,7 @@ func (k *conn) register(info *wire.RouteInfo) {
 	}
 	if o.begun {
 		k.c.tellClients()
+		k.c.laneHeard(k, info)
 	}
 	k.startTelling()
 	k.firstPing()

@@ -23,7 +23,7 @@ func (c *Cluster) info() wire.RouteInfo {
 		GitCommit: c.id.GitCommit, GoVersion: c.id.GoVersion, Headers: !o.NoHeaderSupport,
 		AuthRequired: o.Cluster.Username != "" || o.Cluster.TLSMap, MaxPayload: int64(o.MaxPayload),
 		Cluster: name, Dynamic: dynamic, ConnectURLs: c.clientURLs(), LameDuck: c.table.isLame(),
-		LeafOrigin: true, LeafOriginInUnsub: true,
+		LeafOrigin: true, LeafOriginInUnsub: true, Lockstep: c.laneInfo(),
 	}
 	if at != nil {
 		i.Host, i.Port, i.IP = at.host, at.port, at.ip
@@ -99,12 +99,18 @@ func (k *conn) sendConnect() {
 		Echo: true, TLSRequired: s.o.Cluster.TLSConfig != nil, Headers: !s.o.NoHeaderSupport, Name: k.c.id.ServerID,
 		Cluster: name, Dynamic: dynamic, LeafOrigin: true,
 	}
-	if u := k.dialled.url.User; u != nil {
-		m.User = u.Username()
-		m.Pass, _ = u.Password()
-	}
+	m.User, m.Pass = k.login()
 	k.out.Write(wire.AppendRouteConnect(nil, &m))
 	k.c.Log.Debugf("%s - Route connect msg sent", k)
+}
+
+// login is what this server logs in with where it dialled.
+func (k *conn) login() (user, pass string) {
+	if u := k.dialled.url.User; u != nil {
+		user = u.Username()
+		pass, _ = u.Password()
+	}
+	return user, pass
 }
 
 // serverName is the name that the peer's certificate must have: that of the url, or, where

@@ -53,6 +53,11 @@ func (c *Cluster) Reload(o *config.Options) error {
 			k.strand.Post(k.judgeAnew)
 		}
 	}
+	if c.Lane != nil {
+		for _, k := range c.table.all() {
+			k.strand.Post(k.judgeLaneAnew)
+		}
+	}
 	if a.NoAdvertise != b.NoAdvertise && b.NoAdvertise {
 		c.Broker.SetConnectURLs(nil)
 	}

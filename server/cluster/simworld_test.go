@@ -13,6 +13,7 @@ import (
 	"github.com/lockstepmq/lockstep/server/broker"
 	"github.com/lockstepmq/lockstep/server/cluster"
 	"github.com/lockstepmq/lockstep/server/config"
+	"github.com/lockstepmq/lockstep/server/lane"
 	"github.com/lockstepmq/lockstep/server/logging"
 )
 
@@ -39,6 +40,8 @@ type node struct {
 	opts    *config.Options
 	clock   *clock.SimClock
 	log     *logging.Switch
+	lane    *lane.Lane // nil: none
+	heard   *laneEnd   // what came over it
 }
 
 // newNode starts a server on the machine called name. Clients connect to port 4222, routes to
@@ -49,8 +52,19 @@ func newNode(t require.TestingT, sim *clock.Sim, net *netsim.Sim, name, id, text
 
 // startNode is newNode with options.
 func startNode(t require.TestingT, sim *clock.Sim, net *netsim.Sim, name, id string, o *config.Options) *node {
+	return startLaneNode(t, sim, net, name, id, o, nil)
+}
+
+// startLaneNode is startNode for a server that may have a lane.
+func startLaneNode(t require.TestingT, sim *clock.Sim, net *netsim.Sim, name, id string, o *config.Options, l *lane.Options) *node {
 	n := &node{t: t, name: name, clock: sim.Clock(name), log: logging.NewSwitch(), opts: o}
 	var err error
+	if l != nil {
+		n.lane, err = lane.New(n.clock, n.log, *l)
+		require.NoError(t, err)
+		n.heard = newLaneEnd(t)
+		n.lane.Serve(n.heard)
+	}
 	n.broker, err = broker.New(broker.Config{
 		Clock: n.clock, Log: n.log, Options: n.opts,
 		Identity: broker.Identity{ServerID: id, ServerName: name, Version: "2.15.0", GoVersion: "go"},
@@ -62,6 +76,7 @@ func startNode(t require.TestingT, sim *clock.Sim, net *netsim.Sim, name, id str
 	n.cluster, err = cluster.New(cluster.Config{
 		Broker: n.broker, Clock: n.clock, Network: host, Log: n.log, Options: func() *config.Options { return n.opts },
 		ClientURLs: func() []string { return []string{name + ":4222"} }, TLSIdentity: &netsim.Identity{CommonName: name},
+		Lane: n.lane,
 	})
 	require.NoError(t, err)
 	require.NoError(t, n.cluster.Listen())

@@ -287,6 +287,13 @@ func (t *table) registered() []*conn {
 	return all
 }
 
+// all lists every connection, as they came.
+func (t *table) all() []*conn {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.conns)
+}
+
 // counts gives the number of routes and of remotes.
 func (t *table) counts() (routes, remotes int) {
 	t.mu.Lock()

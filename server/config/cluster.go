@@ -176,7 +176,7 @@ func checkClusteredJetStream(o *Options) error {
 	if o.Cluster.Name == "" {
 		return errors.New("jetstream cluster requires `cluster.name` to be set")
 	}
-	return errors.New("jetstream in a cluster is not supported yet: remove the jetstream or the cluster block")
+	return nil
 }
 
 // check says what is wrong with the subjects; "" is nothing.

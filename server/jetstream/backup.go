@@ -144,7 +144,7 @@ func (m *Manager) beginRestore(r *request, cfg *api.StreamConfig) {
 	x := &restore{m: m, t: r.t, r: r, asset: a, start: m.now.UTC()}
 	x.t.restores[cfg.Name] = x
 	x.t.reserve(cfg, 1)
-	m.commit(&change{"claim", a}, func() {
+	m.commit(&change{Op: "claim", Asset: a}, func() {
 		stream.Open(&m.env, stream.Spec{
 			Account: x.t.acc, ID: raft.ID{Group: a.Group, Incarnation: a.Incarnation}, Dir: dirOf(a),
 			Config: cfg, Created: a.Created, Usage: x.t.usage, Hidden: true, Fresh: true,
@@ -216,7 +216,7 @@ func (x *restore) complete() {
 	}
 	mem := &member{asset: a}
 	t.streams[a.name()] = mem
-	m.commit(&change{"create", a}, func() {
+	m.commit(&change{Op: "create", Asset: a}, func() {
 		if x.over {
 			return
 		}

@@ -103,7 +103,17 @@ func (m *Manager) logOpened(l *wal.Log, report *wal.Report, err error) {
 		return
 	}
 	m.wal, m.newLog = l, report != nil && report.Created
-	m.host = raft.NewHost(l, raft.Config{CheckpointBytes: m.cfg.Sizes.Checkpoint})
+	c := raft.Config{CheckpointBytes: m.cfg.Sizes.Checkpoint}
+	if m.cluster != nil {
+		c.Self, c.Lane, c.Clock, c.Strand = m.cluster.Self, m.cluster.Lane, m.cfg.Clock, m.cfg.Clock.NewStrand("consensus")
+	}
+	m.host = raft.NewHost(l, c)
+	m.served.Store(m.host)
+	if m.cluster != nil {
+		for _, id := range m.cluster.present {
+			m.host.PeerUp(id)
+		}
+	}
 	m.env = m.makeEnv()
 	m.env.Keys = m.keys()
 	keyfile.Open(m.cfg.Disk, m.strand, metaDir, m.env.Keys, "", "catalogue", m.openCatalogue)
@@ -140,6 +150,10 @@ func (m *Manager) openCatalogue(a *seal.Asset, err error) {
 	o := raft.Options{ID: raft.ID{Group: metaGroup, Incarnation: 1}, Name: "catalogue", Strand: m.strand, Machine: meta{m}, Fresh: m.newLog}
 	if err == nil && a != nil {
 		o.Seal, err = a.Sealer(m.env.Keys.Entropy, "log")
+	}
+	if m.cluster != nil && err == nil {
+		m.found(o)
+		return
 	}
 	if err == nil {
 		m.group, err = m.host.Open(o)

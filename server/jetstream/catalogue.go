@@ -10,6 +10,7 @@ import (
 
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
 	"github.com/lockstepmq/lockstep/server/raft"
+	"github.com/lockstepmq/lockstep/server/raft/core"
 )
 
 // asset is a stream as the catalogue knows it.
@@ -19,6 +20,9 @@ type asset struct {
 	Incarnation uint64            `json:"incarnation"`
 	Created     time.Time         `json:"created"`
 	Config      *api.StreamConfig `json:"config"`
+	// Of a stream of several servers: who holds it, and who leads first.
+	Places []place       `json:"places,omitempty"`
+	Leader core.MemberID `json:"leader,omitempty"`
 }
 
 func (a *asset) name() string { return a.Config.Name }
@@ -27,6 +31,7 @@ func (a *asset) name() string { return a.Config.Name }
 type change struct {
 	Op    string `json:"op"` // create, update, delete; claim: its group is used, without the stream being there
 	Asset *asset `json:"asset"`
+	Ask   *ask   `json:"ask,omitempty"` // for the server that leads the stream to answer
 }
 
 // catalogue is the state of the meta group: which streams exist. It changes only by
@@ -124,6 +129,10 @@ func (t meta) Apply(e *raft.Entry) bool {
 		t.m.broken(fmt.Errorf("catalogue of streams: entry %d cannot be read: %v", e.Index, err))
 		return true
 	}
+	if c := t.m.cluster; c != nil {
+		t.m.task(func() { t.m.enact(ch, e.Index > c.old) })
+		c.foundation.member()
+	}
 	t.m.catalogue.apply(ch)
 	if tag != nil && tag.done != nil {
 		tag.done()
@@ -158,6 +167,7 @@ func (m *Manager) commit(ch *change, done func()) {
 	}
 	switch {
 	case err == nil:
+	case errors.Is(err, raft.ErrNotLeader): // who asked asks again
 	case errors.Is(err, raft.ErrBusy), errors.Is(err, raft.ErrFull):
 		m.strand.NewTimer(func() { m.commit(ch, done) }).Reset(commitRetry)
 	default:

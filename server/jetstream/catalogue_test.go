@@ -24,8 +24,8 @@ func TestCreationsDiffer(t *testing.T) {
 
 	replayed := newCatalogue()
 	a := &asset{Account: "A", Group: 2, Created: now, Config: &api.StreamConfig{Name: "S"}}
-	replayed.apply(&change{"create", a})
-	replayed.apply(&change{"delete", a})
+	replayed.apply(&change{Op: "create", Asset: a})
+	replayed.apply(&change{Op: "delete", Asset: a})
 	state, err := json.Marshal(replayed)
 	require.NoError(t, err)
 	restored := newCatalogue()

@@ -20,6 +20,10 @@ func (m *Manager) consumerCreate(r *request) {
 		r.fail(err)
 		return
 	}
+	if req.Config.Replicas > 1 && m.cluster == nil {
+		r.fail(api.ErrStreamReplicasNotSupported)
+		return
+	}
 	m.createConsumer(r, req)
 }
 

@@ -7,7 +7,7 @@ import (
 
 // streamLimits are what the streams of a tenant are held to.
 func (m *Manager) streamLimits(t *tenant) api.StreamLimits {
-	return api.StreamLimits{Duplicates: m.cfg.Options().JetStreamLimits.Duplicates, Find: func(name string) *api.StreamConfig {
+	return api.StreamLimits{Clustered: m.cluster != nil, Duplicates: m.cfg.Options().JetStreamLimits.Duplicates, Find: func(name string) *api.StreamConfig {
 		if mem := t.streams[name]; mem != nil {
 			return mem.asset.Config
 		}

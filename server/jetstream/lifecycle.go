@@ -21,7 +21,7 @@ const (
 // catalogued opens the streams, once it is known which there are.
 func (m *Manager) catalogued() {
 	m.now = m.cfg.Clock.Now()
-	if m.opened == nil {
+	if m.sink != nil {
 		return
 	}
 	m.sink = m.cfg.Broker.NewSink(m.strand, broker.SinkOptions{Name: "jetstream", WithInfo: true, Wants: wantsAPI}, m.drain)
@@ -39,6 +39,10 @@ func (m *Manager) catalogued() {
 		t := m.tenantOf(acc)
 		if t.grant == nil {
 			continue // rests until the account has JetStream again
+		}
+		if m.cluster != nil {
+			m.reopen(t, a)
+			continue
 		}
 		m.opening++
 		if a.Config.Storage == api.MemoryStorage {
@@ -75,7 +79,7 @@ func (m *Manager) dropOrphans() {
 		known[raft.ID{Group: a.Group, Incarnation: a.Incarnation}] = true
 	}
 	for _, id := range m.host.Unopened() {
-		if !known[id] {
+		if !known[id] && id.Group < m.catalogue.Next {
 			m.host.DropUnopened(id, m.strand, func(error) {})
 		}
 	}
@@ -84,11 +88,19 @@ func (m *Manager) dropOrphans() {
 			return
 		}
 		for _, e := range entries {
-			if !m.ownsDir(e.Name) {
+			if !m.ownsDir(e.Name) && m.isOld(e.Name) {
 				removeTree(m.cfg.Disk, m.strand, path.Join(streamsDir, e.Name))
 			}
 		}
 	})
+}
+
+// isOld tells whether a directory is of a stream that the catalogue must have known: what it may not have heard of
+// yet is left alone.
+func (m *Manager) isOld(name string) bool {
+	var group, incarnation uint64
+	_, err := fmt.Sscanf(name, "%d-%d", &group, &incarnation)
+	return err != nil || group < m.catalogue.Next
 }
 
 func (m *Manager) ownsDir(name string) bool {
@@ -188,14 +200,26 @@ var everything = &account.JetStream{Tiers: map[string]account.JetStreamLimits{""
 
 // openStream starts a stream of the catalogue. done is called on the manager's strand.
 func (m *Manager) openStream(t *tenant, a *asset, fresh bool, done func(*member, error)) {
-	mem := &member{asset: a}
-	t.streams[a.name()] = mem
-	stream.Open(&m.env, stream.Spec{
+	mem := t.streams[a.name()]
+	if mem == nil || mem.asset != a {
+		mem = &member{asset: a}
+		t.streams[a.name()] = mem
+	}
+	mem.s = nil
+	spec := stream.Spec{
 		Account: t.acc, ID: raft.ID{Group: a.Group, Incarnation: a.Incarnation}, Dir: dirOf(a),
 		Config: a.Config, Created: a.Created, Usage: t.usage, Fresh: fresh,
-	}, func(s *stream.Stream, err error) {
+	}
+	if m.cluster != nil {
+		spec.Members, spec.Self, spec.Role = m.members(a), m.cluster.Self, role{m, t, a}
+	}
+	stream.Open(&m.env, spec, func(s *stream.Stream, err error) {
 		m.strand.PostFrom(s.Strand(), func() {
 			m.now = m.cfg.Clock.Now()
+			if m.cluster != nil && err == nil && (t.streams[a.name()] != mem || m.stopped) { // it went meanwhile
+				m.late(s)
+				return
+			}
 			if err == nil {
 				mem.s = s
 			} else {

@@ -22,6 +22,7 @@ import (
 	"github.com/lockstepmq/lockstep/server/jetstream/stream"
 	"github.com/lockstepmq/lockstep/server/logging"
 	"github.com/lockstepmq/lockstep/server/raft"
+	"github.com/lockstepmq/lockstep/server/raft/core"
 	"github.com/lockstepmq/lockstep/storage"
 	"github.com/lockstepmq/lockstep/storage/wal"
 )
@@ -35,6 +36,8 @@ type Config struct {
 	Options func() *config.Options
 	// MaxMemory and MaxStore are the limits in force, in bytes.
 	MaxMemory, MaxStore int64
+	// Cluster makes it one of several; nil is a server alone.
+	Cluster *Cluster
 	// Sizes are those of production when zero.
 	Sizes Sizes
 }
@@ -60,8 +63,10 @@ type Manager struct {
 	log     *logging.Switch
 	wal     *wal.Log
 	host    *raft.Host
+	served  atomic.Pointer[raft.Host] // host, for other strands
 	group   *raft.Group
-	newLog  bool // the log was made at this start
+	newLog  bool       // the log was made at this start
+	cluster *clustered // nil: this server is one alone
 	env     stream.Env
 	sink    *broker.Sink
 	foreign *broker.Sink  // of the system account, which no stream answers
@@ -92,6 +97,9 @@ func Open(c Config, done func(*Manager, error)) {
 	m := &Manager{
 		cfg: c, strand: c.Clock.NewStrand("jetstream"), log: c.Log, catalogue: newCatalogue(),
 		accounts: make(map[string]*tenant), subs: make(map[*account.Subscription]*tenant), usage: stream.NewUsage(nil),
+	}
+	if c.Cluster != nil {
+		m.cluster = &clustered{Cluster: *c.Cluster, names: make(map[core.MemberID]string), server: c.Broker.Identity().ServerName}
 	}
 	m.usage.SetLimits(c.MaxMemory, c.MaxStore)
 	m.opened = func(err error) { done(m, err) }

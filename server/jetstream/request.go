@@ -65,6 +65,9 @@ func (m *Manager) receive(b *broker.Batch, a *broker.Arrival) {
 		Call: call, m: m, t: t, text: string(a.Subject), reply: string(a.Reply),
 		header: append([]byte(nil), a.Header...), body: append([]byte(nil), a.Data...), info: b.Info, id: m.newID(),
 	}
+	if m.cluster != nil && !m.answers(r) {
+		return
+	}
 	switch {
 	case !api.LevelServed(r.header):
 		r.fail(api.ErrRequiredApiLevel)

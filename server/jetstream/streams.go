@@ -10,8 +10,13 @@ import (
 // exclusive runs fn when no other operation on the stream's name is under way, and holds
 // those that come until next is called.
 func (t *tenant) exclusive(name string, fn func(next func())) {
+	epoch := t.epoch
 	run := func() {
-		fn(func() { t.nextOn(name) })
+		fn(func() {
+			if t.epoch == epoch {
+				t.nextOn(name)
+			}
+		})
 	}
 	if queue, busy := t.pending[name]; busy {
 		t.pending[name] = append(queue, run)
@@ -107,10 +112,14 @@ func (m *Manager) createStream(r *request, req *api.StreamConfigRequest, next fu
 		return
 	}
 	a := &asset{Account: t.name, Group: m.catalogue.Next, Incarnation: 1, Created: m.catalogue.creation(m.now.UTC()), Config: cfg}
+	if m.cluster != nil {
+		m.assign(r, a, next)
+		return
+	}
 	m.catalogue.Next++
 	t.reserve(cfg, 1)
 	t.streams[cfg.Name] = &member{asset: a}
-	m.commit(&change{"create", a}, func() {
+	m.commit(&change{Op: "create", Asset: a}, func() {
 		m.openStream(t, a, true, func(mem *member, err error) {
 			if err != nil {
 				m.undoCreate(t, a)
@@ -130,7 +139,7 @@ func (m *Manager) createStream(r *request, req *api.StreamConfigRequest, next fu
 func (m *Manager) undoCreate(t *tenant, a *asset) {
 	delete(t.streams, a.name())
 	t.reserve(a.Config, -1)
-	m.commit(&change{"delete", a}, nil)
+	m.commit(&change{Op: "delete", Asset: a}, nil)
 }
 
 // createdBefore answers a create of what is there already.
@@ -186,6 +195,10 @@ func (m *Manager) updateStream(r *request, req *api.StreamConfigRequest, next fu
 		next()
 		return
 	}
+	if m.cluster != nil {
+		m.putUpdate(r, mem, cfg, nil, next)
+		return
+	}
 	s := mem.s
 	s.Do(m.strand, func() {
 		violators := s.LimitViolators(cfg.ConsumerLimits)
@@ -208,9 +221,13 @@ func (m *Manager) putUpdate(r *request, mem *member, cfg *api.StreamConfig, viol
 	a := *mem.asset
 	was := a.Config
 	a.Config = cfg
+	if m.cluster != nil {
+		m.commit(&change{Op: "update", Asset: &a, Ask: r.ask()}, next)
+		return
+	}
 	t.reserve(was, -1)
 	t.reserve(cfg, 1)
-	m.commit(&change{"update", &a}, func() {
+	m.commit(&change{Op: "update", Asset: &a}, func() {
 		mem.asset = &a
 		s := mem.s
 		s.Do(m.strand, func() {
@@ -253,7 +270,11 @@ func (m *Manager) streamDelete(r *request) {
 // deleteStream commits the end of a stream and then removes what it has.
 func (m *Manager) deleteStream(t *tenant, mem *member, done func()) {
 	a := mem.asset
-	m.commit(&change{"delete", a}, func() {
+	if m.cluster != nil {
+		m.commit(&change{Op: "delete", Asset: a}, done)
+		return
+	}
+	m.commit(&change{Op: "delete", Asset: a}, func() {
 		delete(t.streams, a.name())
 		t.reserve(a.Config, -1)
 		gone := func() {

@@ -8,6 +8,7 @@ import (
 	"github.com/lockstepmq/lockstep/server/account"
 	"github.com/lockstepmq/lockstep/server/broker"
 	"github.com/lockstepmq/lockstep/server/jetstream/stream"
+	"github.com/lockstepmq/lockstep/server/raft/core"
 )
 
 // tenant is an account and its JetStream. It belongs to the manager's strand.
@@ -23,6 +24,8 @@ type tenant struct {
 	pending  map[string][]func() // operations that wait for one of the same stream's name
 	restores map[string]*restore // streams that are being made of backups
 
+	epoch int // of pending: it begins anew when the leadership of a cluster is lost
+
 	reservedMemory, reservedFile int64
 	apiTotal, apiErrors          atomic.Int64
 }
@@ -32,6 +35,12 @@ type member struct {
 	s       *stream.Stream // nil while it is being opened
 	asset   *asset
 	offline string
+	// Of a stream of several servers.
+	leads    bool
+	leader   core.MemberID // 0: not known
+	proposed bool          // and not committed yet
+	asked    *ask          // to be answered when this server leads
+	created  bool          // asked is to create it
 }
 
 // sorted gives the names of the tenant's streams, ascending.

@@ -1,5 +1,7 @@
 package raft
 
+import "github.com/lockstepmq/lockstep/server/raft/core"
+
 // Resume tells that the machine can go on with the entry that it refused. It may be
 // called from within a Machine call too.
 func (g *Group) Resume() {
@@ -19,12 +21,16 @@ func (g *Group) postRun() {
 
 func (g *Group) postedRun() {
 	g.runPosted = false
+	if g.member != nil && g.member.live() {
+		g.member.pump()
+		return
+	}
 	g.run()
 }
 
 // run applies what is committed, up to a slice of it.
 func (g *Group) run() {
-	if g.running || g.waiting || g.runPosted || g.state != replaying && g.state != serving {
+	if g.running || g.waiting || g.blocked || g.runPosted || g.state != replaying && g.state != serving {
 		return
 	}
 	g.running = true
@@ -62,12 +68,20 @@ func (g *Group) run() {
 		g.postRun()
 	}
 	g.maybeCheckpoint()
+	if g.growing != nil {
+		g.grow()
+	}
 	g.tellRoom()
 }
 
 // applyOne gives the machine the next entry, and tells whether it was taken.
 func (g *Group) applyOne() bool {
 	it := g.queue.at(0)
+	if it.kind > core.KindHostMax { // the group's own
+		g.queue.pop()
+		g.applied++
+		return true
+	}
 	g.entry = Entry{Index: g.applied + 1, Payload: it.payload, Tag: it.tag, Replay: it.replay}
 	g.resumed = false
 	if !g.machine.Apply(&g.entry) {
@@ -79,7 +93,9 @@ func (g *Group) applyOne() bool {
 	if g.state == ended { // dropped by its own entry
 		return true
 	}
-	if g.opts.Spent != nil && !it.replay {
+	if g.member != nil {
+		g.logBytes += int64(len(it.payload))
+	} else if g.opts.Spent != nil && !it.replay {
 		g.spent = append(g.spent, it.payload)
 	}
 	g.queue.pop()

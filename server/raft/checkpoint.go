@@ -40,7 +40,7 @@ func (g *Group) CheckpointNow(done func(error)) {
 // maybeCheckpoint begins a checkpoint if one is due and can begin.
 func (g *Group) maybeCheckpoint() {
 	c := &g.checkpoint
-	if c.busy || g.running || g.log == nil || g.state != serving {
+	if c.busy || g.running || g.blocked || g.log == nil || g.state != serving {
 		return
 	}
 	if !c.asked && g.logBytes < c.postponed+g.host.cfg.CheckpointBytes {
@@ -48,6 +48,9 @@ func (g *Group) maybeCheckpoint() {
 	}
 	c.busy, c.asked = true, false
 	c.index, c.bytes = g.applied, g.logBytes-g.queue.bytes
+	if g.member != nil { // which counts what is applied
+		c.bytes = g.logBytes
+	}
 	c.told, c.waiting = c.waiting, c.told[:0]
 	g.machine.Checkpoint(g.checkpointMade)
 }
@@ -62,6 +65,18 @@ func (g *Group) checkpointMade(state []byte, err error) {
 		return
 	}
 	g.checkpoint.state = state
+	switch {
+	case g.member != nil:
+		state, err = g.member.wrap(g.checkpoint.index, state)
+		g.member.keep(g.checkpoint.index)
+	case g.growing != nil && g.growing.stage == saving:
+		cfg := firstConfig(g.host.cfg.Self)
+		state = wrap(&cfg, state)
+	}
+	if err != nil {
+		g.checkpointEnded(fmt.Errorf("checkpoint of group %q: %w", g.opts.Name, err))
+		return
+	}
 	g.log.Checkpoint(g.checkpoint.index, state, g.checkpointWritten)
 }
 
@@ -73,6 +88,9 @@ func (g *Group) checkpointWritten(err error) {
 		g.logBytes -= g.checkpoint.bytes
 		g.host.checkpoints.Add(1)
 		g.machine.Checkpointed(g.checkpoint.state)
+		if g.member != nil && g.state != ended {
+			g.member.checkpointed(g.checkpoint.index)
+		}
 	}
 	g.checkpointEnded(err)
 	g.tellRoom()
@@ -91,6 +109,12 @@ func (g *Group) checkpointEnded(err error) {
 	c.told = nil
 	for _, done := range told {
 		done(err)
+	}
+	switch {
+	case g.member != nil && g.state != ended:
+		g.member.touch() // an install may have waited
+	case g.growing != nil:
+		g.grow()
 	}
 	g.maybeCheckpoint()
 }

@@ -6,6 +6,9 @@ func (g *Group) fail(err error) {
 		return
 	}
 	g.failed = err
+	if g.member != nil {
+		g.member.end(err)
+	}
 	g.end()
 	if g.log != nil {
 		g.log.Detach(func() {})
@@ -29,6 +32,10 @@ func (g *Group) tellStopped(err error) {
 	for _, done := range told {
 		done(err)
 	}
+	if w := g.growing; w != nil && w.done != nil {
+		g.growing = nil
+		w.done(err)
+	}
 }
 
 // Stop ends the group: the machine is not called any more. What was proposed before is
@@ -42,6 +49,9 @@ func (g *Group) Stop(done func()) {
 		g.host.forget(g)
 		g.strand.Post(done)
 		return
+	}
+	if g.member != nil {
+		g.member.end(ErrStopped)
 	}
 	if g.log != nil {
 		g.log.Submit()
@@ -83,6 +93,9 @@ func (g *Group) Drop(done func(error)) {
 	}
 	found := g.state != finding
 	if g.state != ended {
+		if g.member != nil {
+			g.member.end(ErrStopped)
+		}
 		g.end()
 		g.tellStopped(ErrStopped)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/lockstepmq/lockstep/clock"
+	"github.com/lockstepmq/lockstep/server/raft/core"
 	"github.com/lockstepmq/lockstep/storage/wal"
 )
 
@@ -27,6 +28,8 @@ type Group struct {
 	machine Machine
 	log     *wal.Group // nil for a memory group
 	found   *wal.Found // until start
+	member  *member    // of several servers; nil in a group of one
+	growing *growing   // on the way from one to several; nil otherwise
 
 	queue     queue  // proposed or found, and not yet applied
 	applied   uint64 // index
@@ -37,6 +40,7 @@ type Group struct {
 	state     groupState
 	failed    error
 	waiting   bool // the machine refused the entry behind applied
+	blocked   bool // a snapshot takes the place of the machine's state
 	resumed   bool // Resume came while Apply ran
 	running   bool // run is on the stack
 	runPosted bool
@@ -70,6 +74,9 @@ const (
 func newGroup(h *Host, o Options) *Group {
 	g := &Group{host: h, opts: o, strand: o.Strand, machine: o.Machine}
 	g.runTask, g.submitTask, g.roomTask = g.postedRun, g.submit, g.tellRoom
+	if o.Members != nil {
+		g.member = newMember(g)
+	}
 	return g
 }
 
@@ -79,12 +86,16 @@ func (g *Group) attach() error {
 		return nil
 	}
 	id, log := wal.ID(g.opts.ID), g.host.log
+	create, attach := log.Create, log.Attach
+	if g.member != nil {
+		create, attach = log.CreateReplica, log.AttachReplica
+	}
 	if g.opts.Fresh {
-		handle, err := log.Create(id, g.strand, g.opts.Seal, logOwner{g})
+		handle, err := create(id, g.strand, g.opts.Seal, logOwner{g})
 		g.log = handle
 		return fenced(err)
 	}
-	handle, found, err := log.Attach(id, g.strand, g.opts.Seal, logOwner{g})
+	handle, found, err := attach(id, g.strand, g.opts.Seal, logOwner{g})
 	if errors.Is(err, wal.ErrDetached) {
 		g.state = finding
 		return nil
@@ -108,8 +119,16 @@ func fenced(err error) error {
 func (g *Group) take(handle *wal.Group, found *wal.Found) {
 	g.log, g.found = handle, found
 	g.applied = found.StateIndex
+	if g.member != nil && !g.member.takes(found) { // a group of one that was to become one of several
+		g.host.forgetMember(g.member)
+		g.member, g.growing = nil, &growing{}
+	}
+	if g.member != nil {
+		g.committed, g.replayEnd = g.applied, g.applied
+		return
+	}
 	for i := range found.Entries {
-		g.queue.push(item{payload: found.Entries[i].Payload, replay: true})
+		g.queue.push(item{payload: found.Entries[i].Payload, kind: core.Kind(found.Entries[i].Kind), replay: true})
 	}
 	g.account()
 	g.logBytes = g.queue.bytes
@@ -120,7 +139,11 @@ func (g *Group) take(handle *wal.Group, found *wal.Found) {
 
 // find reads the group again, which was open before in this process.
 func (g *Group) find() {
-	g.host.log.Reattach(wal.ID(g.opts.ID), g.strand, g.opts.Seal, logOwner{g}, func(handle *wal.Group, found *wal.Found, err error) {
+	reattach := g.host.log.Reattach
+	if g.member != nil {
+		reattach = g.host.log.ReattachReplica
+	}
+	reattach(wal.ID(g.opts.ID), g.strand, g.opts.Seal, logOwner{g}, func(handle *wal.Group, found *wal.Found, err error) {
 		g.log = handle
 		switch {
 		case g.state == ended && g.dropped != nil && err != nil:
@@ -149,9 +172,14 @@ func (g *Group) start() {
 		g.find()
 		return
 	}
-	var state []byte
-	if g.found != nil {
-		state, g.found.State = g.found.State, nil
+	if g.member != nil && g.found != nil && g.found.Damage != nil {
+		g.member.forget()
+		return
+	}
+	state, err := g.foundState()
+	if err != nil {
+		g.fail(fmt.Errorf("restore group %q: %w", g.opts.Name, err))
+		return
 	}
 	g.machine.Restore(state, g.restored)
 }
@@ -160,11 +188,21 @@ func (g *Group) restored(err error) {
 	if g.state != starting {
 		return
 	}
+	if err != nil && g.member != nil && g.found != nil && errors.Is(err, ErrDamaged) && !g.member.forgot {
+		g.found.Damage = err
+		g.start()
+		return
+	}
 	if err != nil {
 		g.fail(fmt.Errorf("restore group %q: %w", g.opts.Name, err))
 		return
 	}
 	g.state = replaying
+	if g.member != nil {
+		g.run()
+		g.member.restart()
+		return
+	}
 	g.postRun()
 }
 
@@ -180,11 +218,21 @@ func (g *Group) Applied() uint64 { return g.applied }
 // Committed is the index of the last committed entry.
 func (g *Group) Committed() uint64 { return g.committed }
 
-// Last is the index of the last proposed entry.
-func (g *Group) Last() uint64 { return g.applied + uint64(g.queue.len()) }
+// Last is the index of the last proposed entry; in a group of several servers, of the last that this one has.
+func (g *Group) Last() uint64 {
+	if g.member != nil && g.member.core != nil {
+		return uint64(g.member.core.Last())
+	}
+	return g.applied + uint64(g.queue.len())
+}
 
-// Unapplied is the number of bytes proposed and not yet applied.
-func (g *Group) Unapplied() int64 { return g.queue.bytes }
+// Unapplied is the number of bytes proposed here, or committed, and not yet applied.
+func (g *Group) Unapplied() int64 {
+	if g.member != nil {
+		return g.queue.bytes + g.member.proposals.bytes
+	}
+	return g.queue.bytes
+}
 
 // Err is what ended the group, or nil.
 func (g *Group) Err() error { return g.failed }

@@ -1,12 +1,15 @@
 package raft
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/lockstepmq/lockstep/clock"
+	"github.com/lockstepmq/lockstep/server/raft/core"
 	"github.com/lockstepmq/lockstep/storage"
 	"github.com/lockstepmq/lockstep/storage/wal"
 )
@@ -38,6 +41,26 @@ type Config struct {
 	UnappliedMax int64
 	// UnappliedTotalMax bounds the same for all groups together; 0 is 512 MiB.
 	UnappliedTotalMax int64
+
+	// Self, Lane, Clock and Strand are what groups of several servers need. Self names this server for good. Frames
+	// leave from Strand, which should do little else.
+	Self   core.MemberID
+	Lane   Lane
+	Clock  clock.Clock
+	Strand clock.Strand
+	// UnknownGroup, if not nil, is told that another server has something for a group that is not open
+	// here. It is called on any strand, from within Frame, as often as it happens.
+	UnknownGroup func(from core.MemberID, id ID)
+	// HeartbeatInterval is the silence that a leader allows itself; 0 is 200 ms.
+	HeartbeatInterval time.Duration
+	// A follower campaigns after a silence drawn from ElectionMin to ElectionMax; 0 is 600 ms and 1200 ms.
+	// ElectionMin is three heartbeats or more.
+	ElectionMin, ElectionMax time.Duration
+	// IdleAfter is when a group of which nobody wants anything falls asleep; 0 is 1500 ms.
+	IdleAfter time.Duration
+	// InboxBytesMax bounds what a group was sent and has not looked at; 0 is 16 MiB. OutboxBytesMax bounds
+	// what the groups have for one server, and the lane was not given; 0 is 64 MiB. What is above is dropped.
+	InboxBytesMax, OutboxBytesMax int
 }
 
 func (c Config) withDefaults() Config {
@@ -50,6 +73,12 @@ func (c Config) withDefaults() Config {
 	if c.UnappliedTotalMax <= 0 {
 		c.UnappliedTotalMax = 512 << 20
 	}
+	c.HeartbeatInterval = cmp.Or(c.HeartbeatInterval, 200*time.Millisecond)
+	c.ElectionMin = cmp.Or(c.ElectionMin, 600*time.Millisecond)
+	c.ElectionMax = cmp.Or(c.ElectionMax, 1200*time.Millisecond)
+	c.IdleAfter = cmp.Or(c.IdleAfter, 1500*time.Millisecond)
+	c.InboxBytesMax = cmp.Or(c.InboxBytesMax, 16<<20)
+	c.OutboxBytesMax = cmp.Or(c.OutboxBytesMax, 64<<20)
 	return c
 }
 
@@ -64,8 +93,15 @@ type Host struct {
 	bytes       atomic.Uint64
 	checkpoints atomic.Uint64
 
-	mu     sync.Mutex // guards open; held across no call out
-	groups map[ID]*Group
+	out                outgoing
+	in                 incoming
+	leaders, asleep    atomic.Int64
+	snapshotsSent      atomic.Uint64
+	snapshotsInstalled atomic.Uint64
+
+	mu      sync.Mutex // guards what follows; held across no call out
+	groups  map[ID]*Group
+	members map[ID]*member // of them, those of several servers
 }
 
 // Metrics of a host since it was made.
@@ -76,11 +112,28 @@ type Metrics struct {
 	Unapplied   int64  // bytes proposed and not yet applied
 	Checkpoints uint64 // completed
 	Log         wal.Metrics
+
+	Replicated int   // open groups of several servers
+	Leaders    int64 // of them, those that this server leads
+	Asleep     int64 // of them, those that sleep
+	// Frames of and for other servers.
+	FramesOut, BytesOut, FramesIn, BytesIn uint64
+	// DroppedOut and DroppedIn are sections and frames that had no room, or nobody to take them.
+	DroppedOut, DroppedIn uint64
+	// Snapshots that were sent and installed whole.
+	SnapshotsSent, SnapshotsInstalled uint64
 }
 
 // NewHost makes a host. log may be nil: memory groups only.
 func NewHost(log *wal.Log, cfg Config) *Host {
-	return &Host{cfg: cfg.withDefaults(), log: log, groups: map[ID]*Group{}}
+	h := &Host{cfg: cfg.withDefaults(), log: log, groups: map[ID]*Group{}, members: map[ID]*member{}}
+	h.out.lane, h.out.strand, h.out.bytesMax = h.cfg.Lane, h.cfg.Strand, h.cfg.OutboxBytesMax
+	h.out.peers = map[core.MemberID]*peer{}
+	h.out.task = h.out.flush
+	if h.cfg.Strand != nil {
+		h.out.timer = h.cfg.Strand.NewTimer(h.out.task)
+	}
+	return h
 }
 
 // Open starts a group. It is called on o.Strand, and calls nobody before it returns. Then
@@ -91,6 +144,11 @@ func NewHost(log *wal.Log, cfg Config) *Host {
 func (h *Host) Open(o Options) (*Group, error) {
 	if !o.Memory && h.log == nil {
 		return nil, fmt.Errorf("open group %q: %w", o.Name, ErrNoLog)
+	}
+	if o.Members != nil {
+		if err := h.cannotReplicate(o.Name, o.Machine); err != nil {
+			return nil, err
+		}
 	}
 	g := newGroup(h, o)
 	h.mu.Lock()
@@ -106,8 +164,25 @@ func (h *Host) Open(o Options) (*Group, error) {
 		h.forget(g)
 		return nil, fmt.Errorf("open group %q: %w", o.Name, err)
 	}
+	if g.member != nil {
+		h.addMember(g.member)
+	}
 	o.Strand.Post(g.start)
 	return g, nil
+}
+
+func (h *Host) addMember(m *member) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.members[m.id] = m
+}
+
+func (h *Host) forgetMember(m *member) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.members[m.id] == m {
+		delete(h.members, m.id)
+	}
 }
 
 func (h *Host) forget(g *Group) {
@@ -145,11 +220,15 @@ func (h *Host) DropUnopened(id ID, s clock.Strand, done func(error)) {
 // Metrics tells what has happened so far.
 func (h *Host) Metrics() Metrics {
 	h.mu.Lock()
-	open := len(h.groups)
+	open, members := len(h.groups), len(h.members)
 	h.mu.Unlock()
 	m := Metrics{
 		Groups: open, Entries: h.entries.Load(), Bytes: h.bytes.Load(),
 		Unapplied: h.unapplied.Load(), Checkpoints: h.checkpoints.Load(),
+		Replicated: members, Leaders: h.leaders.Load(), Asleep: h.asleep.Load(),
+		FramesOut: h.out.frames.Load(), BytesOut: h.out.bytes.Load(), DroppedOut: h.out.dropped.Load(),
+		FramesIn: h.in.frames.Load(), BytesIn: h.in.bytes.Load(), DroppedIn: h.in.dropped.Load(),
+		SnapshotsSent: h.snapshotsSent.Load(), SnapshotsInstalled: h.snapshotsInstalled.Load(),
 	}
 	if h.log != nil {
 		m.Log = h.log.Metrics()

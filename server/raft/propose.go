@@ -11,7 +11,13 @@ import (
 // order of the calls, whatever their classes, and never within this call. An error
 // means that the entry will never be applied: ErrBusy (see WhenRoom) and ErrFull pass by themselves;
 // ErrTooLarge, ErrStopped, ErrFenced and ErrDamaged do not.
+//
+// In a group of several servers only the leader takes entries, from [Replica.Led] on; others answer
+// ErrNotLeader. An entry that was taken comes back with its tag, or [Replica.Unsure] gets the tag.
 func (g *Group) Propose(payload []byte, tag any, c Class) error {
+	if g.member != nil {
+		return g.member.propose(payload, tag, c)
+	}
 	if err := g.refuses(len(payload)); err != nil {
 		return err
 	}
@@ -43,13 +49,13 @@ func (g *Group) refuses(n int) error {
 		return g.failed
 	case g.state == ended:
 		return fmt.Errorf("group %q: %w", g.opts.Name, ErrStopped)
-	case g.state == finding:
+	case g.state == finding || g.growing != nil:
 		return ErrBusy
 	case n > PayloadMax:
 		return fmt.Errorf("group %q: %w: %d bytes, at most %d", g.opts.Name, ErrTooLarge, n, PayloadMax)
 	case g.backlog() > 0 && g.backlog()+int64(n) > h.cfg.UnappliedMax:
 		return ErrBusy
-	case g.backlog() > 0 && h.backlog()+g.queue.bytes-g.counted+int64(n) > h.cfg.UnappliedTotalMax:
+	case g.backlog() > 0 && h.backlog()+g.Unapplied()-g.counted+int64(n) > h.cfg.UnappliedTotalMax:
 		return ErrBusy
 	}
 	return nil
@@ -59,9 +65,9 @@ func (g *Group) refuses(n int) error {
 // before may do.
 func (g *Group) backlog() int64 {
 	if g.log == nil {
-		return g.queue.bytes
+		return g.Unapplied()
 	}
-	return max(g.queue.bytes, g.log.Unflushed())
+	return max(g.Unapplied(), g.log.Unflushed())
 }
 
 // WhenRoom calls fn once, later, on the strand: when at most half of what [ErrBusy] refuses by is used. After the
@@ -73,7 +79,7 @@ func (g *Group) WhenRoom(fn func()) {
 
 // tellRoom calls those who wait for room, if there is some.
 func (g *Group) tellRoom() {
-	if len(g.waiters) == 0 || g.state == ended || g.state == finding {
+	if len(g.waiters) == 0 || g.state == ended || g.state == finding || g.growing != nil || g.member != nil && g.member.closed() {
 		return
 	}
 	if b := g.backlog(); b > g.host.cfg.UnappliedMax/2 || b > 0 && g.host.backlog() > g.host.cfg.UnappliedTotalMax/2 {
@@ -96,8 +102,9 @@ func (h *Host) backlog() int64 {
 
 // account tells the host what has changed; once a task, since all groups share its counters.
 func (g *Group) account() {
-	if change := g.queue.bytes - g.counted; change != 0 {
-		g.counted = g.queue.bytes
+	if bytes := g.Unapplied(); bytes != g.counted {
+		change := bytes - g.counted
+		g.counted = bytes
 		g.host.unapplied.Add(change)
 	}
 	if g.entries > 0 {
@@ -142,9 +149,16 @@ type logOwner struct{ g *Group }
 
 // Flushed implements wal.Owner.
 func (o logOwner) Flushed(index uint64) {
-	if o.g.state != ended {
+	switch {
+	case o.g.state == ended:
+	case o.g.member != nil:
+		o.g.member.flushed(index)
+	default:
 		o.g.flushedTo(index)
 		o.g.tellRoom()
+		if o.g.growing != nil {
+			o.g.grow()
+		}
 	}
 }
 

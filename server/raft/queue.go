@@ -1,10 +1,13 @@
 package raft
 
+import "github.com/lockstepmq/lockstep/server/raft/core"
+
 // item is an entry that waits to be applied.
 type item struct {
 	payload []byte
 	tag     any
 	class   Class
+	kind    core.Kind
 	replay  bool
 }
 

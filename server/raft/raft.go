@@ -1,17 +1,24 @@
 // Package raft runs groups over the server's log.
 //
-// It owns [Host], which multiplexes all groups of a server over one [wal.Log], and
-// [Group], which takes proposals and hands committed entries to a [Machine], in
-// order, on the group's strand. A group here has one member, so an entry is
-// committed when this server's log holds it as durably as the host's mode asks for.
-// The package never looks into entries and never touches a machine from another
-// strand.
+// It owns [Host], which multiplexes all groups of a server over one [wal.Log] and one [Lane],
+// and [Group], which takes proposals and hands committed entries to a [Machine], in
+// order, on the group's strand.
+//
+// A group of one member, the common case on a single server, needs no consensus: an entry is
+// committed when this server's log holds it as durably as the host's mode asks for. A group of
+// several servers ([Options.Members]) is driven by a [core.Core], one on each of them: proposals and
+// frames go in; what comes out goes to the log, to the lane and to the machine, which is then
+// a [Replica]. All of a group's work runs on its strand; what several groups have for one
+// server leaves from the host's strand in one frame.
+//
+// The package never looks into entries and never touches a machine from another strand.
 package raft
 
 import (
 	"errors"
 
 	"github.com/lockstepmq/lockstep/clock"
+	"github.com/lockstepmq/lockstep/server/raft/core"
 	"github.com/lockstepmq/lockstep/storage/wal"
 )
 
@@ -40,7 +47,8 @@ const (
 	// Lazy: with a flush that comes anyway, 5 ms later at the latest.
 	Lazy
 	// Unflushed: committed when appended to the log's buffer; durable with the next flush,
-	// which comes within 5 ms. What power loss or a crash takes of it is a suffix.
+	// which comes within 5 ms. What power loss or a crash takes of it is a suffix. In a group of
+	// several servers it is Prompt.
 	Unflushed
 )
 
@@ -90,4 +98,26 @@ type Options struct {
 	Spent func(payload []byte)
 	// Seal encrypts what the log holds of the group; nil leaves it plain.
 	Seal wal.Sealer
+	// Members makes it a group of several servers, of which this is one; nil is a group of one member.
+	// Machine is a [Replica] then. Its Applied(true) comes right behind Restore: what the log holds behind
+	// the checkpoint is applied when it is known to be committed, and not as Replay. Spent is not used. Indexes that
+	// the machine sees have gaps, where the group's own entries are. When damage took more of the log than the others can
+	// give back entry by entry, or Restore fails with [ErrDamaged], this server begins with nothing: Restore
+	// gets nil, a second time in the latter case, and the others admit it again.
+	Members *Members
+}
+
+// Members says how this server takes part in a group of several.
+type Members struct {
+	// Voters and Leader create the group, with Fresh: all its servers are given the same, once in the
+	// life of the group, and Leader leads at once. Without them, a server of which the log has nothing
+	// waits until a leader makes it a member.
+	Voters []core.MemberID
+	Leader core.MemberID
+	// Forgot tells that this server may have promised more than its log has: the log was wiped,
+	// rolled back, or lost its end. It is nobody until the others have admitted it again. Where
+	// the log has nothing, and Fresh is not set, that is taken for granted.
+	Forgot bool
+	// Preferred is the server that should lead if it can; 0 for none. All are told the same.
+	Preferred core.MemberID
 }

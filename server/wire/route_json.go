@@ -60,6 +60,14 @@ type RouteInfo struct {
 	GatewayCmd        int      `json:"gateway_cmd,omitempty"`
 	GatewayCmdPayload []byte   `json:"gateway_cmd_payload,omitempty"`
 	LeafNodeURLs      []string `json:"leafnode_urls,omitempty"`
+
+	Lockstep *RouteLockstep `json:"lockstep,omitempty"`
+}
+
+// RouteLockstep is what servers of this kind say to each other; others ignore it.
+type RouteLockstep struct {
+	Member uint64 `json:"member,string"` // number of the server in its cluster
+	Lane   int    `json:"lane"`          // version of the lane that it takes, 0 for none
 }
 
 // SubjectLists are subjects that are allowed and denied.

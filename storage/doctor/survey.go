@@ -138,7 +138,7 @@ func identityOf(manifest []byte) uint64 {
 }
 
 // streamStateVersion is the first byte of a stream's state.
-const streamStateVersion = 2
+const streamStateVersion = 3
 
 // manifestOf is what a stream's state says about its files: nil when there is no state yet.
 func manifestOf(f *wal.Found) ([]byte, error) {

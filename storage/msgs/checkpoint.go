@@ -6,11 +6,11 @@ import (
 
 // checkpoint hands everything to files, notes what there is, and tells when it is durable.
 func (d *disk) checkpoint(done func([]byte, error)) {
-	if d.failed == nil {
+	if d.writable() == nil {
 		d.eraseDue()
 		d.flushAll()
 	}
-	if err := d.failed; err != nil {
+	if err := d.writable(); err != nil {
 		d.st.strand.Post(func() { done(nil, err) })
 		return
 	}

@@ -124,7 +124,7 @@ func (b *block) decodeFrames(p []byte, frames int, body int64) error {
 	for i := range b.frames {
 		q := p[20*i:]
 		f := &frame{off: le.Uint32(q), size: le.Uint32(q[4:]), closed: true}
-		f.place = place{off: int64(le.Uint64(q[8:])), stored: le.Uint32(q[16:]), written: true}
+		f.place = place{off: int64(le.Uint64(q[8:])), stored: le.Uint32(q[16:])}
 		if f.off != next || f.place.off < fileHeaderLen || f.place.off+int64(f.place.stored) > body {
 			return errContent
 		}
@@ -209,6 +209,6 @@ func (b *block) coverFrame(off, end uint32) {
 		return
 	}
 	f := &frame{off: off, size: end - off, closed: true}
-	f.place = place{off: fileHeaderLen + int64(off), stored: f.size, written: true}
+	f.place = place{off: fileHeaderLen + int64(off), stored: f.size}
 	b.frames = append(b.frames, f)
 }

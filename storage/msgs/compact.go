@@ -31,7 +31,7 @@ func (d *disk) startCompaction() {
 
 func (d *disk) nextCompaction(budget int64) {
 	d.compact = nil
-	if budget <= 0 || d.failed != nil {
+	if budget <= 0 || d.writable() != nil {
 		return
 	}
 	parts := d.worthCompacting()

@@ -1,6 +1,7 @@
 package msgs
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -45,6 +46,10 @@ func (f *fileRig) story(t require.TestingT, late bool, dead func() bool) {
 			saved := f.model.clone()
 			st := f.store
 			st.Checkpoint(func(m []byte, err error) {
+				if f.fills && errors.Is(err, storage.ErrFull) {
+					require.NotErrorIs(t, err, ErrFenced)
+					return
+				}
 				require.NoError(t, err)
 				if release || !late {
 					f.manifest, f.saved = m, saved

@@ -28,7 +28,9 @@ type disk struct {
 	subs    subjectFile
 
 	jobs    []job
+	handed  []job // to files, which may not have given them to the system yet
 	running bool
+	short   shortage
 	failed  error
 	spare   []byte        // a buffer to be used again
 	dirty   []*file       // to be synced
@@ -264,11 +266,17 @@ func (d *disk) fail(err error) {
 	if d.failed == nil {
 		d.failed = fmt.Errorf("messages in %q: %w: %w", d.dir, ErrFenced, err)
 	}
-	d.jobs, d.queued = nil, 0
+	d.jobs, d.handed, d.queued = nil, nil, 0
+	d.short.end()
+	d.failPoints(d.failed)
+}
+
+// failPoints ends the checkpoints under way.
+func (d *disk) failPoints(err error) {
 	points := d.points
 	d.points = nil
 	for _, c := range points {
-		d.st.strand.Post(func() { c.done(nil, d.failed) })
+		d.st.strand.Post(func() { c.done(nil, err) })
 	}
 }
 
@@ -277,7 +285,8 @@ func (d *disk) close() {
 	if d.failed == nil {
 		d.failed = fmt.Errorf("messages in %q: %w", d.dir, ErrClosed)
 	}
-	d.jobs, d.queued, d.compact = nil, 0, nil
+	d.jobs, d.handed, d.queued, d.compact = nil, nil, 0, nil
+	d.short.end()
 	for _, b := range d.st.blocks {
 		for _, f := range b.frames {
 			if f.own == nil {
@@ -294,9 +303,5 @@ func (d *disk) close() {
 	if d.subs.file != nil {
 		d.subs.file.close()
 	}
-	points := d.points
-	d.points = nil
-	for _, c := range points {
-		d.st.strand.Post(func() { c.done(nil, ErrClosed) })
-	}
+	d.failPoints(ErrClosed)
 }

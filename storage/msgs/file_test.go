@@ -25,6 +25,7 @@ type fileRig struct {
 	manifest []byte // the last one that is durable
 	saved    *model // what it holds
 	report   *Report
+	fills    bool // the disk may be full
 }
 
 func newFileRig(t require.TestingT, seed uint64, o func(f *fileRig) Options) *fileRig {

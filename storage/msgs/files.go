@@ -83,6 +83,8 @@ type file struct {
 	dirty   bool                        // something was handed to it and not synced
 	size    int64                       // with what waits to be written
 	cut     int64                       // what is behind must go before anything is written; -1: nothing
+	handed  int                         // jobs that the system may not have yet
+	sound   int64                       // the length before the first of them
 	gone    bool                        // closed for good
 	sealed  bool                        // nothing will be written but erasures
 	offline bool                        // nothing may be written
@@ -139,6 +141,10 @@ func (f *file) rest() {
 	if f.f == nil || f.busy > 0 || f.dirty {
 		return
 	}
+	f.letGo()
+}
+
+func (f *file) letGo() {
 	f.f.Close()
 	f.f = nil
 	f.files.closed(f)
@@ -148,9 +154,7 @@ func (f *file) rest() {
 func (f *file) close() {
 	f.gone = true
 	if f.f != nil {
-		f.f.Close()
-		f.f = nil
-		f.files.closed(f)
+		f.letGo()
 	}
 }
 

@@ -21,10 +21,9 @@ type frame struct {
 
 // place is where a frame is on disk.
 type place struct {
-	off     int64  // in the file: of its header, or of the first record of a plain block
-	stored  uint32 // length there
-	written bool   // it was handed to the file
-	load    *load  // under way
+	off    int64  // in the file: of its header, or of the first record of a plain block
+	stored uint32 // length there
+	load   *load  // under way
 }
 
 // frameBytes is the length at which a frame ends.

@@ -1,6 +1,7 @@
 package msgs
 
 import (
+	"errors"
 	"path"
 	"slices"
 
@@ -37,7 +38,11 @@ func (d *disk) write(f *file, p []byte, fr *frame) {
 func (d *disk) writeOut(f *file) { d.add(job{file: f, out: true}) }
 
 func (d *disk) add(j job) {
-	if d.failed != nil {
+	switch {
+	case d.failed != nil:
+		return
+	case j.gone && d.short.paused && !slices.ContainsFunc(d.jobs, j.sameFile):
+		d.unlink(j.file) // that makes room
 		return
 	}
 	d.jobs = append(d.jobs, j)
@@ -47,13 +52,15 @@ func (d *disk) add(j job) {
 // aheadMax is how many bytes are handed to a file before it has to pass them on to the system.
 const aheadMax = 256 << 10
 
+func (j *job) sameFile(o job) bool { return o.file == j.file }
+
 // run does jobs until one has to wait for the disk.
 func (d *disk) run() {
-	if d.running {
+	if d.running || d.short.paused {
 		return
 	}
 	d.running = true
-	for len(d.jobs) > 0 {
+	for len(d.jobs) > 0 || d.short.full && d.confirm() {
 		j := d.jobs[0]
 		switch {
 		case j.file != nil && j.file.f == nil && !j.gone:
@@ -72,12 +79,26 @@ func (d *disk) run() {
 		}
 		d.pop()
 		if err := d.do(j); err != nil {
-			d.running = false
-			d.fail(err)
+			d.stop(err, j.file)
 			return
 		}
 	}
 	d.running = false
+	if d.short.full {
+		d.hasRoom()
+	}
+}
+
+// stop ends writing, for good unless files, whose writes failed, only found no space.
+func (d *disk) stop(err error, files ...*file) {
+	d.running = false
+	switch {
+	case d.failed != nil:
+	case errors.Is(err, storage.ErrFull):
+		d.wait(err, files)
+	default:
+		d.fail(err)
+	}
 }
 
 func (d *disk) pop() job {
@@ -96,25 +117,27 @@ func (d *disk) passOn(f *file) {
 
 func (d *disk) passedOn(err error) {
 	d.passing.busy--
-	d.resume(err)
-}
-
-// resumeOpen goes on when a file is open.
-func (d *disk) resumeOpen(_ storage.File, err error) { d.resume(err) }
-
-func (d *disk) resume(err error) {
-	d.running = false
-	if d.failed != nil {
-		return
-	}
 	if err != nil {
-		d.fail(err)
+		d.stop(err, d.passing)
 		return
 	}
+	d.settle(d.passing)
+	d.running = false
 	d.run()
 }
 
-// do does a job that does not wait.
+// resumeOpen goes on when a file is open.
+func (d *disk) resumeOpen(_ storage.File, err error) {
+	if err != nil {
+		d.stop(err)
+		return
+	}
+	d.running = false
+	d.run()
+}
+
+// do does a job that does not wait. What it hands to a file is kept until the system has it: a disk that is full takes
+// it later.
 func (d *disk) do(j job) error {
 	f := j.file
 	if j.gone {
@@ -125,17 +148,18 @@ func (d *disk) do(j job) error {
 	if j.raw != nil {
 		p = sealRecords(append(d.buffer(), j.raw...), j.seed, j.frame.off)
 	}
-	d.queued -= int64(len(p))
+	d.queued -= j.size()
 	d.written += int64(len(p))
 	d.ahead += len(p)
 	if !f.dirty {
 		f.dirty = true
 		d.dirty = append(d.dirty, f)
 	}
+	if j.at >= 0 && j.at+int64(len(p)) > f.f.Size() {
+		return nil // the file lost its end: there is nothing to overwrite
+	}
+	d.hand(f, j)
 	if j.at >= 0 {
-		if j.at+int64(len(p)) > f.f.Size() {
-			return nil // the file lost its end: there is nothing to overwrite
-		}
 		return f.f.WriteAt(p, j.at)
 	}
 	if f.cut >= 0 {
@@ -144,20 +168,47 @@ func (d *disk) do(j job) error {
 		}
 		f.cut = -1
 	}
-	if _, err := f.f.Append(p); err != nil {
-		return err
+	_, err := f.f.Append(p)
+	if j.raw != nil {
+		d.reuse(p)
 	}
-	d.reuse(p)
-	d.settled(j.frame)
-	return nil
+	return err
 }
+
+// hand notes that a job is handed to its file.
+func (d *disk) hand(f *file, j job) {
+	if f.handed == 0 {
+		if f.sound = f.f.Size(); f.cut >= 0 {
+			f.sound = f.cut
+		}
+	}
+	f.handed++
+	d.handed = append(d.handed, j)
+}
+
+// settle lets go of what was handed to a file, which gave all of it to the system.
+func (d *disk) settle(f *file) {
+	if f.handed == 0 || d.failed != nil {
+		return
+	}
+	f.handed = 0
+	d.handed = slices.DeleteFunc(d.handed, func(j job) bool {
+		if j.file == f {
+			d.settled(j.frame)
+			d.reuse(j.data)
+		}
+		return j.file == f
+	})
+}
+
+// size is how many bytes of [disk.queued] the job is.
+func (j *job) size() int64 { return int64(len(j.data) + len(j.raw)) }
 
 // settled lets the cache have the content of a frame that its file has.
 func (d *disk) settled(f *frame) {
 	if f == nil {
 		return
 	}
-	f.place.written = true
 	if f.own != nil {
 		p := clipped(f.own)
 		f.own = nil
@@ -174,6 +225,12 @@ func (d *disk) reuse(p []byte) {
 
 // syncDirty makes what was written durable, then the names.
 func (d *disk) syncDirty() {
+	for _, f := range d.dirty {
+		if f.f == nil { // it was closed when it took nothing more
+			f.open(d.resumeOpen)
+			return
+		}
+	}
 	files := d.dirty
 	d.dirty = nil
 	waiting := len(files)
@@ -181,20 +238,28 @@ func (d *disk) syncDirty() {
 		d.syncNames()
 		return
 	}
-	var failed error
+	var failed, full error
 	for _, f := range files {
 		f.busy++
 		f.f.Sync(d.st.strand, func(err error) {
 			f.busy--
-			if err == nil {
+			switch {
+			case err == nil:
 				f.dirty = false
-			} else if failed == nil {
+				d.settle(f)
+			case f.outOfSpace(err):
+				d.dirty, full = append(d.dirty, f), err
+			case failed == nil:
 				failed = err
 			}
 			if f.sealed {
 				f.rest() // an open file has buffers
 			}
-			if waiting--; waiting == 0 {
+			switch waiting--; {
+			case waiting > 0:
+			case failed == nil && full != nil:
+				d.stop(full, d.dirty...)
+			default:
 				d.synced(failed)
 			}
 		})
@@ -261,10 +326,11 @@ func (d *disk) abandon(b *block) {
 	d.garbage = append(d.garbage, garbage{f, d.serial, b.disk.scrub})
 	if len(d.points) == 0 && !d.running {
 		d.jobs = slices.DeleteFunc(d.jobs, func(j job) bool {
-			if j.file == f {
-				d.queued -= int64(len(j.data) + len(j.raw))
+			drop := j.file == f && j.at < 0 // what is to be overwritten still is
+			if drop {
+				d.queued -= j.size()
 			}
-			return j.file == f
+			return drop
 		})
 	}
 }
@@ -302,6 +368,7 @@ func (d *disk) collect() {
 // unlink removes a file.
 func (d *disk) unlink(f *file) {
 	exists := f.made && !f.absent
+	d.settle(f)
 	f.close()
 	d.dirty = slices.DeleteFunc(d.dirty, func(g *file) bool { return g == f })
 	if !exists {

@@ -199,11 +199,16 @@ type Store interface {
 	// this very state again: the state at the call, while changes go on. The caller makes it
 	// durable, and then calls Release, after which files that only an earlier one needs
 	// may go. What is little is not written to files but is in the manifest itself. A memory store gives nil. After
-	// an error, which wraps [ErrFenced], no checkpoint succeeds any more.
+	// an error that wraps [ErrFenced] no checkpoint succeeds any more. One that wraps storage.ErrFull, and not ErrFenced,
+	// says that the disk is full: what was to be written waits in memory, and is tried again by and by; until that succeeds,
+	// of which OnFull of [Options] tells, all checkpoints fail so.
 	Checkpoint(done func(manifest []byte, err error))
 	Release(manifest []byte)
 	// Unwritten is the number of bytes that only memory and the log have.
 	Unwritten() int64
+	// Full tells that the disk is full and that what waits for space is a block's worth or more: it is time to append
+	// nothing. Append takes more all the same, since what the log has must be applied.
+	Full() bool
 	// Compression and keys of blocks written from now on.
 	SetCompression(c Compression)
 	// Close lets go of the files; Delete removes them too.

@@ -41,6 +41,9 @@ type Options struct {
 	// OnLost is told of damage that a read found: messages, how many more than were known, of which seq is the
 	// first. It is called on the strand; nil tells nobody.
 	OnLost func(seq uint64, messages int)
+	// OnFull is told when the disk has no space, and with nil when everything that waited for some was written: only now
+	// a checkpoint can succeed again. It is called on the strand; nil tells nobody.
+	OnFull func(err error)
 }
 
 // blockBytes is the length at which a block ends.

@@ -56,6 +56,12 @@ func (s *store) Unwritten() int64 {
 	return s.disk.unwritten()
 }
 
+// Full tells whether enough waits for space on the disk.
+func (s *store) Full() bool {
+	d := s.disk
+	return d != nil && d.short.full && d.unwritten() >= int64(s.blockBytes)
+}
+
 // SetCompression says how blocks are written from now on.
 func (s *store) SetCompression(c Compression) {
 	if s.disk != nil {

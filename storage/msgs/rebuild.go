@@ -73,7 +73,7 @@ func (r *rebuild) frames(p []byte, c *codec) {
 		r.pass(h.off - logical)
 		r.records(plain, int64(at), c.seed, h.off)
 		f := &frame{off: h.off, size: uint32(len(plain)), closed: true}
-		f.place = place{off: int64(at), stored: uint32(n), written: true}
+		f.place = place{off: int64(at), stored: uint32(n)}
 		r.b.frames = append(r.b.frames, f)
 		at += n
 	}

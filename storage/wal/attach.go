@@ -12,7 +12,7 @@ import (
 // Create makes a handle for a group that the log never had anything of: its strand is s from now
 // on. It may be called from any strand.
 func (l *Log) Create(id ID, s clock.Strand, seal Sealer, o Owner) (*Group, error) {
-	g, _, err := l.attach(id, s, seal, o, true)
+	g, _, err := l.attach(id, s, seal, o, how{fresh: true})
 	return g, err
 }
 
@@ -20,10 +20,30 @@ func (l *Log) Create(id ID, s clock.Strand, seal Sealer, o Owner) (*Group, error
 // on. An ID that the log does not know is a new group, unless damage may have taken all that the log
 // had of it. It may be called from any strand.
 func (l *Log) Attach(id ID, s clock.Strand, seal Sealer, o Owner) (*Group, *Found, error) {
-	return l.attach(id, s, seal, o, false)
+	return l.attach(id, s, seal, o, how{})
 }
 
-func (l *Log) attach(id ID, s clock.Strand, seal Sealer, o Owner, fresh bool) (*Group, *Found, error) {
+// CreateReplica is Create for a group of which other servers have the entries, too.
+func (l *Log) CreateReplica(id ID, s clock.Strand, seal Sealer, o Owner) (*Group, error) {
+	g, _, err := l.attach(id, s, seal, o, how{fresh: true, replica: true})
+	return g, err
+}
+
+// AttachReplica is Attach for a group of which other servers have the entries, too. When all that damage took is
+// entries, and it is known which, Found tells them in Lost, and the group is usable: [Group.Repair]
+// writes them anew. Else Damage is set as Attach does; the group then takes the hard state, and [Group.Reset] ends
+// the damage.
+func (l *Log) AttachReplica(id ID, s clock.Strand, seal Sealer, o Owner) (*Group, *Found, error) {
+	return l.attach(id, s, seal, o, how{replica: true})
+}
+
+// how a group is attached.
+type how struct {
+	fresh   bool // the log must not know it
+	replica bool // lost entries can be had from others
+}
+
+func (l *Log) attach(id ID, s clock.Strand, seal Sealer, o Owner, how how) (*Group, *Found, error) {
 	l.mu.Lock()
 	st := l.groups[id]
 	var err error
@@ -32,7 +52,7 @@ func (l *Log) attach(id ID, s clock.Strand, seal Sealer, o Owner, fresh bool) (*
 		err = ErrClosed
 	case l.fenceCause.Load() != nil:
 		err = l.fencedBy()
-	case st != nil && fresh:
+	case st != nil && how.fresh:
 		err = storage.ErrExist
 	case st != nil && st.used && st.handle == nil && !st.loading:
 		err = ErrDetached
@@ -43,22 +63,25 @@ func (l *Log) attach(id ID, s clock.Strand, seal Sealer, o Owner, fresh bool) (*
 		l.mu.Unlock()
 		return nil, nil, fmt.Errorf("log %q: attach %v: %w", l.cfg.Dir, id, err)
 	}
-	lost := st == nil && l.unknown && !fresh
+	lost := st == nil && l.unknown && !how.fresh
 	if st == nil {
-		st = &groupState{id: id}
+		st = newState(id)
 		l.groups[id] = st
 	}
-	st.used = true
+	st.used, st.replica = true, how.replica
 	raw := st.found
 	st.found = nil
-	g := &Group{log: l, id: id, strand: s, seal: seal, owner: o, state: st, out: l.outbox(s)}
+	g := &Group{log: l, id: id, strand: s, seal: seal, owner: o, state: st, out: l.outbox(s), keep: keepNothing, replica: how.replica}
 	g.out.groups++
 	st.handle = g
 	l.mu.Unlock()
 
 	f := &Found{}
 	if raw != nil {
-		f = raw.open(id, seal)
+		f = raw.open(seal, how.replica)
+		if how.replica && raw.damage != nil && !raw.unbounded {
+			l.strand.Post(func() { st.damage = nil }) // what is lost says so itself
+		}
 	}
 	if lost {
 		f.Damage = &storage.DamageError{
@@ -151,6 +174,10 @@ func (l *Log) detached(c *chunk) {
 	l.mu.Lock()
 	l.letGo(c.state)
 	l.mu.Unlock()
+	c.state.keepFrom(keepNothing)
+	before := c.state.bytes
+	c.state.giveUp() // nobody logs the rest of them
+	l.live += c.state.bytes - before
 	c.err = nil
 	l.answer(c)
 }

@@ -1,6 +1,10 @@
 package wal
 
-import "github.com/lockstepmq/lockstep/storage"
+import (
+	"slices"
+
+	"github.com/lockstepmq/lockstep/storage"
+)
 
 // carryWindow is how much is carried forward at one time, in bytes.
 const carryWindow = 1 << 20
@@ -16,10 +20,11 @@ func (l *Log) startCarry(seg *segment) {
 	c := &carrier{}
 	c.walker = walker{
 		l: l, seg: seg, ready: func() bool { return c.flying < carryWindow },
-		chunk: c.carry, bad: c.damaged, end: c.walked,
+		chunk: c.carry, bad: c.damaged, unsound: c.unsound, end: c.walked,
 	}
 	l.carrying = c
 	c.start()
+	c.carryLost()
 }
 
 // carry sends a chunk to the head if anything of it is needed.
@@ -28,15 +33,52 @@ func (c *carrier) carry(h *chunkHeader, at int64, records []byte) {
 	l.mu.Lock()
 	st := l.groups[h.id]
 	l.mu.Unlock()
-	if st == nil || h.kind.ofLog() {
+	if st == nil || h.kind.ofLog() || h.kind == kindLost {
 		return
 	}
 	if probe := *h; !st.needed(&probe, c.seg, at) {
 		return
 	}
+	c.send(st, h, at, records)
+}
+
+// carryLost writes once more which entries in the segment are lost, so that what is damaged can go.
+func (c *carrier) carryLost() {
+	for _, st := range c.l.sortedGroups() {
+		for _, r := range slices.Clone(st.runs) { // what is sent may change them
+			if !r.lost || r.seg != c.seg {
+				continue
+			}
+			n := uint32(r.last - r.first + 1)
+			h := chunkHeader{id: st.id, index: r.first, term: r.term, to: n, count: n}
+			m := h.marker()
+			c.send(st, &m, r.from, nil)
+		}
+	}
+}
+
+// unsound writes the same of entries of a replica that were sound before.
+func (c *carrier) unsound(h *chunkHeader, at int64) {
+	l := c.l
+	l.mu.Lock()
+	st := l.groups[h.id]
+	replica := st != nil && st.replica
+	l.mu.Unlock()
+	if !replica || h.kind != kindEntries {
+		return
+	}
+	if m := h.marker(); st.needed(&m, c.seg, at) {
+		c.send(st, &m, at, nil)
+	}
+}
+
+// send puts a chunk on its way to the head.
+func (c *carrier) send(st *groupState, h *chunkHeader, at int64, records []byte) {
+	l := c.l
 	ch := l.pool.get()
 	ch.chunkHeader = *h
 	ch.nth = 0
+	ch.flags |= flagAgain
 	ch.buf = append(ch.buf, records...)
 	ch.pad()
 	ch.action, ch.class, ch.state = carry, Lazy, st
@@ -101,6 +143,9 @@ func (c *carrier) settle() {
 func (l *Log) judge(c *chunk) bool {
 	if !c.judged {
 		c.judged = c.state.needed(&c.chunkHeader, c.source, c.sourceAt)
+		if c.kind == kindReset && c.state.done.is(&c.chunkHeader) {
+			c.kind = kindPart // what stands behind the reset stays
+		}
 	}
 	return c.judged
 }

@@ -11,10 +11,14 @@ import (
 // something, and who nothing.
 //
 //	group 8 | incarnation 8 | chunks so far 8 | index of the checkpoint 8 | last index 8 | term 8 | vote 8 |
-//	flags 4 | zeros 4
+//	life 8 | flags 2 | one more than the chunks without entries so far 6
+//
+// In format version 1 there is no life, and the last number is 0: not known.
 const (
-	censusLen     = 64
+	censusLen     = 72
+	censusLenV1   = 64
 	censusDamaged = 1 // the group has lost something for good
+	censusBounded = 2 // and that is entries alone, of which the indexes are known
 )
 
 // member is a line of a census.
@@ -24,27 +28,40 @@ type member struct {
 	checkpoint uint64
 	last       uint64
 	hard       HardState
+	others     uint64
 	damaged    bool
+	bounded    bool
 }
 
 func (m *member) append(p []byte) []byte {
 	le := binary.LittleEndian
-	for _, v := range [...]uint64{m.id.Group, m.id.Incarnation, m.nth, m.checkpoint, m.last, m.hard.Term, m.hard.Vote} {
-		p = le.AppendUint64(p, v)
-	}
-	flags := uint64(0)
+	flags := m.others << 16
 	if m.damaged {
-		flags = censusDamaged
+		flags |= censusDamaged
+	}
+	if m.bounded {
+		flags |= censusBounded
+	}
+	for _, v := range [...]uint64{m.id.Group, m.id.Incarnation, m.nth, m.checkpoint, m.last, m.hard.Term, m.hard.Vote, m.hard.Life} {
+		p = le.AppendUint64(p, v)
 	}
 	return le.AppendUint64(p, flags)
 }
 
+// parseMember reads a line of either length.
 func parseMember(p []byte) member {
 	at := func(i int) uint64 { return binary.LittleEndian.Uint64(p[8*i:]) }
-	return member{
+	m := member{
 		id: ID{at(0), at(1)}, nth: at(2), checkpoint: at(3), last: at(4),
-		hard: HardState{at(5), at(6)}, damaged: at(7)&censusDamaged != 0,
+		hard: HardState{Term: at(5), Vote: at(6)},
 	}
+	flags := at(7)
+	if len(p) == censusLen {
+		m.hard.Life, flags = flags, at(8)
+	}
+	m.others = flags >> 16
+	m.damaged, m.bounded = flags&censusDamaged != 0, flags&censusBounded != 0
+	return m
 }
 
 // census makes the chunk. unknown tells that groups may have been lost of which nothing is known.
@@ -52,7 +69,7 @@ func census(groups []*groupState, unknown bool) (chunkHeader, []byte) {
 	var records []byte
 	for _, st := range groups {
 		if st.nth > 0 && !st.dropped {
-			m := member{st.id, st.nth, st.done.index, st.last(), st.hard, st.damage != nil}
+			m := member{st.id, st.nth, st.done.index, st.last(), st.hard, st.others, st.damage != nil, st.damage != nil && !st.unbounded}
 			records = m.append(records)
 		}
 	}
@@ -68,8 +85,12 @@ func census(groups []*groupState, unknown bool) (chunkHeader, []byte) {
 func (r *recovery) takeCensus(h *chunkHeader, records []byte, seg *segment) {
 	r.unknown = r.unknown || h.index != 0
 	listed := make(map[ID]bool, h.count)
-	for at := 0; at+censusLen <= len(records); at += censusLen {
-		m := parseMember(records[at:])
+	line := censusLen
+	if h.count > 0 {
+		line = len(records) / int(h.count)
+	}
+	for at := 0; at < len(records); at += line {
+		m := parseMember(records[at : at+line])
 		listed[m.id] = true
 		r.takeMember(&m, seg)
 	}
@@ -87,6 +108,7 @@ func (r *recovery) takeCensus(h *chunkHeader, records []byte, seg *segment) {
 // carried forward comes later.
 func (r *recovery) takeMember(m *member, seg *segment) {
 	st := r.group(m.id)
+	unbounded := st.unbounded
 	switch {
 	case st.nth == 0:
 		// What it had may have gone with old segments, and what of it is needed come later.
@@ -98,12 +120,23 @@ func (r *recovery) takeMember(m *member, seg *segment) {
 	case st.nth != m.nth:
 		r.lostBetween(st, fmt.Errorf("%w: a census speaks of chunk %d of the group behind chunk %d", errRecord, m.nth, st.nth), r.l.segmentName(seg.number), 0)
 	}
+	if st.nth < m.nth && st.nth > 0 && st.others > 0 && st.others == m.others { // entries alone are missing, and here they end
+		st.unbounded = unbounded
+		st.found.until, st.found.loose = m.last, 0
+	}
+	if st.nth <= m.nth {
+		st.others = m.others
+	}
 	st.nth = max(st.nth, m.nth)
 	st.found.losses = len(r.lost)
 	if m.damaged && st.damage == nil {
+		concerns := st.concerns
 		r.lossOf(st, r.l.segmentName(seg.number), 0, 0, errRecorded)
+		st.concerns = concerns // it is no news
+		st.unbounded = false
 		st.found.losses = len(r.lost)
 	}
+	st.unbounded = st.unbounded || m.damaged && !m.bounded
 }
 
 // want is what a census says of a group.

@@ -22,10 +22,13 @@ const (
 type action uint8
 
 const (
-	write  action = iota
-	carry         // written with what is still needed of it
-	detach        // not written: the group is let go of
-	skip          // not written: nothing of it is needed any more
+	write action = iota
+	carry        // written with what is still needed of it
+	// Those from here on are not written.
+	detach   // the group is let go of
+	skip     // nothing of it is needed any more
+	keep     // entries from its index on stay behind checkpoints
+	readBack // entries are read
 )
 
 // chunk is records of one group on their way to the log and, as an acknowledgement, back.
@@ -44,7 +47,8 @@ type chunk struct {
 
 	source   *segment // of action carry: where the chunk stood
 	sourceAt int64
-	judged   bool // of action carry: what is needed of it was decided
+	judged   bool       // of action carry: what is needed of it was decided
+	reading  *retrieval // of action readBack
 }
 
 // add appends an entry.

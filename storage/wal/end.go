@@ -112,6 +112,7 @@ func (l *Log) shut(err error) {
 	l.interval.Stop()
 	l.retry.Stop()
 	l.rest.Stop()
+	l.abortReads()
 	l.file.Close()
 	done(err)
 }

@@ -20,7 +20,8 @@ import (
 //	        known-durable offset 8 | number 8 | bytes that follow the header 4 | chunks 4 | flags 4 | zeros 4
 //	chunk   checksum of the 68 bytes that follow 4 | checksum of the records, padding included 4 |
 //	        group 8 | incarnation 8 | how many chunks the group has had, this one included 8 | index 8 | term 8 |
-//	        from 4 | to 4 | count 4 | bytes of the records 4 | kind 1 | flags 1 | zeros 6
+//	        from 4 | to 4 | count 4 | bytes of the records 4 | kind 1 | flags 1 | one more than how many chunks
+//	        without entries the group has had, this one included 6
 //	entry   length 28 bits, kind 4 bits | payload
 //
 // So the checksum of a batch speaks, through the checksums in it, for every byte up to its end.
@@ -29,7 +30,8 @@ import (
 // to nothing.
 const (
 	segmentMagic   = "LSWALSEG"
-	formatVersion  = 1
+	formatVersion  = 2
+	formatOldest   = 1 // that is read: it has no lives, no counts of chunks without entries, no kinds from kindReset on
 	fileHeaderLen  = 64
 	batchMagic     = 0x4254_4157 // "WATB"
 	batchHeaderLen = 64
@@ -50,7 +52,7 @@ const (
 	// kindPart: part `from` of `to` of the state at index, of the attempt that count numbers;
 	// term is that of the entry at index.
 	kindPart
-	// kindHard: the term index, the vote term.
+	// kindHard: the term index, the vote term, the life from its low and to its high half.
 	kindHard
 	// kindTruncate: no entry from index on is valid any more.
 	kindTruncate
@@ -60,15 +62,26 @@ const (
 	kindTrim
 	// kindCensus: the groups that live. It is of no group.
 	kindCensus
+	// kindReset: as kindPart, but of a state that replaces everything before the first of its parts.
+	kindReset
+	// kindLost: the entries that a chunk of the same header fields held cannot be read.
+	kindLost
 	kindEnd
 )
 
 // ofLog tells whether chunks of the kind are of no group.
 func (k chunkKind) ofLog() bool { return k == kindTrim || k == kindCensus }
 
+// ofEntries tells whether chunks of the kind add entries, or say that they cannot be read.
+func (k chunkKind) ofEntries() bool { return k == kindEntries || k == kindLost }
+
+// ofState tells whether chunks of the kind are parts of states.
+func (k chunkKind) ofState() bool { return k == kindPart || k == kindReset }
+
 // Flags.
 const (
 	flagSealed = 1 // of a chunk: the records are encrypted
+	flagAgain  = 2 // of a chunk: its entries were written before
 	flagClosed = 1 // of a batch: the log was closed behind it
 )
 
@@ -133,6 +146,12 @@ func fileHeaderSum(p []byte) uint32 {
 	return crc32.Update(crc32.Checksum(p[:12], castagnoli), castagnoli, p[16:fileHeaderLen])
 }
 
+func knownVersion(v uint32) bool { return v >= formatOldest && v <= formatVersion }
+
+func versionError(v uint32) error {
+	return fmt.Errorf("%w: format version %d, want %d to %d", errHeader, v, formatOldest, formatVersion)
+}
+
 func parseFileHeader(p []byte) (h fileHeader, sum uint32, err error) {
 	le := binary.LittleEndian
 	switch {
@@ -140,8 +159,8 @@ func parseFileHeader(p []byte) (h fileHeader, sum uint32, err error) {
 		return h, 0, errShort
 	case string(p[:8]) != segmentMagic:
 		return h, 0, fmt.Errorf("%w: it does not begin as a segment of a log", errHeader)
-	case le.Uint32(p[8:]) != formatVersion:
-		return h, 0, fmt.Errorf("%w: format version %d, want %d", errHeader, le.Uint32(p[8:]), formatVersion)
+	case !knownVersion(le.Uint32(p[8:])):
+		return h, 0, versionError(le.Uint32(p[8:]))
 	case fileHeaderSum(p) != le.Uint32(p[12:]):
 		return h, 0, errChecksum
 	}
@@ -214,6 +233,7 @@ type chunkHeader struct {
 	bodySum  uint32
 	id       ID
 	nth      uint64
+	others   uint64 // one more than the chunks without entries, below 1<<48; 0 when that is not known
 	index    uint64
 	term     uint64
 	from, to uint32
@@ -242,7 +262,7 @@ func (h *chunkHeader) put(p []byte, log, number uint64) {
 	le.PutUint32(p[52:], h.to)
 	le.PutUint32(p[56:], h.count)
 	le.PutUint32(p[60:], h.length)
-	le.PutUint64(p[64:], uint64(h.kind)|uint64(h.flags)<<8)
+	le.PutUint64(p[64:], uint64(h.kind)|uint64(h.flags)<<8|h.others<<16)
 	le.PutUint32(p, crc32.Update(chunkSeed(log, number), castagnoli, p[4:chunkHeaderLen]))
 }
 
@@ -258,25 +278,43 @@ func parseChunkHeader(p []byte, log, number uint64) (h chunkHeader, ok bool) {
 		bodySum: le.Uint32(p[4:]), id: ID{le.Uint64(p[8:]), le.Uint64(p[16:])}, nth: le.Uint64(p[24:]),
 		index: le.Uint64(p[32:]), term: le.Uint64(p[40:]), from: le.Uint32(p[48:]), to: le.Uint32(p[52:]),
 		count: le.Uint32(p[56:]), length: le.Uint32(p[60:]), kind: chunkKind(tail), flags: uint8(tail >> 8),
+		others: tail >> 16,
 	}
-	return h, tail>>16 == 0 && h.sane()
+	return h, h.sane()
 }
 
 // sane tells whether the fields agree with each other.
 func (h *chunkHeader) sane() bool {
-	if h.kind == 0 || h.kind >= kindEnd || h.flags > flagSealed || h.length > batchBodyMax {
+	if h.kind == 0 || h.kind >= kindEnd || h.flags > flagSealed|flagAgain || h.length > batchBodyMax {
 		return false
 	}
 	switch h.kind {
 	case kindEntries:
 		return h.index > 0 && h.from <= h.to && h.to <= h.count && h.index+uint64(h.count) > h.index &&
 			(h.flags&flagSealed != 0 || uint64(h.count)*entryHeaderLen <= uint64(h.length))
-	case kindPart:
+	case kindPart, kindReset:
 		return h.from < h.to && h.to <= partsMax
+	case kindLost:
+		return h.index > 0 && h.from < h.to && h.to <= h.count && h.index+uint64(h.count) > h.index && h.length == 0
 	case kindCensus:
-		return h.flags == 0 && uint64(h.count)*censusLen == uint64(h.length)
+		return h.flags == 0 && (uint64(h.count)*censusLen == uint64(h.length) || uint64(h.count)*censusLenV1 == uint64(h.length))
 	}
 	return h.length == 0
+}
+
+// marker is the header of a chunk that tells that this one's entries are lost.
+func (h *chunkHeader) marker() chunkHeader {
+	m := *h
+	m.kind, m.flags, m.length, m.bodySum = kindLost, 0, 0, sumOf(nil)
+	return m
+}
+
+func (h *chunkHeader) hard() HardState {
+	return HardState{h.index, h.term, uint64(h.from) | uint64(h.to)<<32}
+}
+
+func (h *chunkHeader) setHard(s HardState) {
+	h.index, h.term, h.from, h.to = s.Term, s.Vote, uint32(s.Life), uint32(s.Life>>32)
 }
 
 // aad is what the encryption of the records is bound to, wherever the chunk stands.
@@ -289,7 +327,8 @@ func (h *chunkHeader) aad(p *[aadLen]byte) []byte {
 	le.PutUint64(p[32:], uint64(h.kind))
 	le.PutUint32(p[40:], h.count)
 	le.PutUint32(p[44:], 0)
-	if h.kind == kindPart { // a part is carried whole, so these stay
+	if h.kind.ofState() { // a part is carried whole, so these stay, but one of a reset becomes an ordinary one
+		le.PutUint64(p[32:], uint64(kindPart))
 		le.PutUint32(p[40:], h.from)
 		le.PutUint32(p[44:], h.to)
 	}

@@ -25,10 +25,13 @@ type Found struct {
 	StateTerm  uint64
 	// Entries follow StateIndex without a gap.
 	Entries []Entry
-	Hard    HardState
+	// Lost are the indexes of entries that were durable and cannot be read, ascending; only AttachReplica
+	// tells them. In Entries they have their places: without a payload, and with the term if that is known, else 0.
+	Lost []uint64
+	Hard HardState
 	// Damage is set when records of the group were lost, or may have been: it is a
 	// *storage.DamageError that wraps ErrDamaged. State and Entries are what is intact before the
-	// first gap. Such a group takes nothing any more but Drop.
+	// first gap. Such a group takes nothing any more but Drop and Reset, and of a replica the hard state.
 	Damage error
 }
 
@@ -103,6 +106,7 @@ type kept struct {
 	seg     *segment
 	off     int64
 	records []byte
+	bad     bool // they are damaged, and not here
 }
 
 // found is what recovery keeps of a group until it is attached.
@@ -113,11 +117,19 @@ type found struct {
 	runs    []run
 	hard    HardState
 	damage  error
+	// unbounded: more is lost than the entries of runs that say so.
+	unbounded bool
 
 	firstNth uint64 // of the group's chunks, of those that are there
 	losses   int    // that recovery had met at its last chunk
 	want     *want  // what a census says; nil when all of it was seen
 	suspect  int    // losses before its first chunk, of which no census speaks
+	// lostAttempt is the newest checkpoint that lost a part; 0 for none.
+	lostAttempt uint32
+	// loose is the first index of entries that are missing if nobody has said where they end; else 0.
+	loose uint64
+	// until is the index up to which entries were there, when damage took the last ones; else 0.
+	until uint64
 }
 
 // prune lets go of what a newer checkpoint made unneeded.
@@ -134,9 +146,13 @@ func (f *found) prune(st *groupState) {
 // entriesAhead bounds the entries for which space is made before they are seen.
 const entriesAhead = 1 << 20
 
-// open decrypts and puts together what was found.
-func (f *found) open(id ID, seal Sealer) *Found {
+// open decrypts and puts together what was found. replica tells that lost entries may be given as such.
+func (f *found) open(seal Sealer, replica bool) *Found {
 	out := &Found{Hard: f.hard, Damage: f.damage}
+	if replica && !f.unbounded {
+		out.Damage = nil
+	}
+	replica = replica && out.Damage == nil
 	if err := f.openState(out, seal); err != nil {
 		out.Damage = cmp.Or(out.Damage, err)
 		return out
@@ -147,10 +163,14 @@ func (f *found) open(id ID, seal Sealer) *Found {
 	}
 	out.Entries = make([]Entry, 0, min(count, entriesAhead))
 	for _, r := range f.runs {
-		if r.first > out.StateIndex+uint64(len(out.Entries))+1 {
+		if r.first > out.next() || r.lost && !replica {
 			break // a gap, of which damage tells
 		}
-		if err := f.openRun(out, r, seal); err != nil {
+		if r.lost {
+			out.lose(r.last, r.term)
+			continue
+		}
+		if err := f.openRun(out, r, seal, replica); err != nil {
 			out.Damage = cmp.Or(out.Damage, err)
 			break
 		}
@@ -168,7 +188,7 @@ func (f *found) openState(out *Found, seal Sealer) error {
 	size := 0
 	for i := range f.chunks {
 		k := &f.chunks[i]
-		if k.kind != kindPart || !f.state.is(&k.chunkHeader) || f.state.parts[k.from] != k.seg {
+		if !k.kind.ofState() || !f.state.is(&k.chunkHeader) || f.state.parts[k.from] != k.seg {
 			continue
 		}
 		p, err := k.plain(seal)
@@ -191,7 +211,7 @@ func (f *found) openState(out *Found, seal Sealer) error {
 }
 
 // openRun adds the entries of a run.
-func (f *found) openRun(out *Found, r run, seal Sealer) error {
+func (f *found) openRun(out *Found, r run, seal Sealer, replica bool) error {
 	i, _ := slices.BinarySearchFunc(f.chunks, r, func(k kept, r run) int {
 		return cmp.Or(cmp.Compare(k.seg.number, r.seg.number), cmp.Compare(k.off, r.from))
 	})
@@ -200,10 +220,19 @@ func (f *found) openRun(out *Found, r run, seal Sealer) error {
 		if k.kind != kindEntries || k.last() < r.first || k.first() > r.last {
 			continue
 		}
+		if replica && k.first() > out.next() {
+			out.lose(min(k.first()-1, r.last), 0)
+		}
+		if k.bad {
+			if replica {
+				out.lose(min(k.last(), r.last), k.term)
+			}
+			continue
+		}
 		records, err := k.plain(seal)
 		if err == nil {
 			err = k.eachEntry(records, func(e Entry) {
-				if e.Index >= r.first && e.Index <= r.last && e.Index == out.StateIndex+uint64(len(out.Entries))+1 {
+				if e.Index >= r.first && e.Index <= r.last && e.Index == out.next() {
 					out.Entries = append(out.Entries, e)
 				}
 			})
@@ -212,11 +241,25 @@ func (f *found) openRun(out *Found, r run, seal Sealer) error {
 			return k.damaged(err)
 		}
 	}
-	if next := out.StateIndex + uint64(len(out.Entries)) + 1; next <= r.last {
+	if replica {
+		out.lose(r.last, 0)
+	}
+	if next := out.next(); next <= r.last {
 		k := kept{seg: r.seg, off: r.from}
 		return k.damaged(fmt.Errorf("%w: %d to %d", errGap, next, r.last))
 	}
 	return nil
+}
+
+// next is the index behind the entries.
+func (f *Found) next() uint64 { return f.StateIndex + uint64(len(f.Entries)) + 1 }
+
+// lose adds entries up to an index that are lost.
+func (f *Found) lose(last, term uint64) {
+	for next := f.next(); next <= last; next++ {
+		f.Entries = append(f.Entries, Entry{Index: next, Term: term})
+		f.Lost = append(f.Lost, next)
+	}
 }
 
 func (k *kept) damaged(err error) error {

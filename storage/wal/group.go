@@ -23,6 +23,7 @@ type Group struct {
 	lastTerm     uint64
 	terms        []termStart // of the entries that the log has, ascending
 	hard         HardState
+	hardSet      bool // since it was attached
 
 	open    *chunk // being filled
 	ready   []*chunk
@@ -39,6 +40,10 @@ type Group struct {
 
 	saving  *saving
 	attempt uint32 // of the last checkpoint
+
+	keep     uint64       // entries from it on stay behind checkpoints
+	replica  bool         // see AttachReplica
+	readings []*retrieval // asked for and not answered
 }
 
 // termStart says that entries from index on have the term.
@@ -65,6 +70,15 @@ func (g *Group) refuses() error {
 	switch {
 	case g.damage != nil:
 		return g.damage
+	case g.saving != nil && g.saving.reset:
+		return fmt.Errorf("%v: it is being reset to the state at %d", g.id, g.saving.index)
+	}
+	return g.cannotWrite()
+}
+
+// cannotWrite tells why not even the hard state is taken, or a reset.
+func (g *Group) cannotWrite() error {
+	switch {
 	case g.fenced:
 		return g.log.fencedBy()
 	case g.closed:
@@ -199,6 +213,7 @@ func (g *Group) TruncateSuffix(index uint64, done func(error)) {
 		g.cuts = g.cuts[1:]
 		done(err)
 	})
+	g.cutReadings(index)
 	g.last = index - 1
 	g.flushed = min(g.flushed, g.last)
 	for n := len(g.terms); n > 0 && g.terms[n-1].index > g.last; n-- {
@@ -210,21 +225,26 @@ func (g *Group) TruncateSuffix(index uint64, done func(error)) {
 // cut is a truncation: of chunks handed over before it, entries from index on do not count.
 type cut struct{ number, index uint64 }
 
-// SetHardState replaces the hard state. done is called when that is as durable as the
+// SetHardState replaces the hard state; also that of a damaged replica, which stays damaged.
+// done is called when that is as durable as the
 // mode asks for; before that nobody may be told of it.
 func (g *Group) SetHardState(h HardState, done func(error)) {
-	if err := g.refuses(); err != nil {
+	err := g.cannotWrite()
+	if g.damage != nil && !g.replica {
+		err = g.damage
+	}
+	if err != nil {
 		g.strand.Post(func() { done(err) })
 		return
 	}
-	g.hard = h
+	g.hard, g.hardSet = h, true
 	c := g.chunk(kindHard, Prompt)
-	c.index, c.term = h.Term, h.Vote
+	c.setHard(h)
 	g.record(c, done)
 }
 
 // Drop removes the group from the log: its ID is never used again. done is called when
-// that is durable. It is allowed for a damaged group, and after Detach was answered.
+// that is durable. It is allowed for a damaged group, too, and after Detach was answered.
 func (g *Group) Drop(done func(error)) {
 	if g.fenced {
 		err := g.log.fencedBy()
@@ -303,6 +323,9 @@ func (g *Group) fence(err error) {
 }
 
 func (g *Group) tellFlushed() {
+	if !g.touched {
+		return
+	}
 	g.touched = false
 	if !g.closed && !g.fenced {
 		g.owner.Flushed(g.flushed)

@@ -38,8 +38,8 @@ func parseIdentity(p []byte) (log uint64, identity string, err error) {
 		return 0, "", errShort
 	case string(p[:8]) != identityMagic:
 		return 0, "", fmt.Errorf("%w: it does not begin as an identity", errHeader)
-	case le.Uint32(p[8:]) != formatVersion:
-		return 0, "", fmt.Errorf("%w: format version %d, want %d", errHeader, le.Uint32(p[8:]), formatVersion)
+	case !knownVersion(le.Uint32(p[8:])):
+		return 0, "", versionError(le.Uint32(p[8:]))
 	case identitySum(p) != le.Uint32(p[12:]):
 		return 0, "", errChecksum
 	case int(le.Uint32(p[24:])) != len(p)-identityHeaderLen:

@@ -62,6 +62,7 @@ type Log struct {
 
 	trim      trimming
 	carrying  *carrier
+	readers   readers
 	onDurable []func() // when everything written by now is durable
 
 	failed     error

@@ -185,6 +185,46 @@ func (w *world) scenario() {
 	w.settle()
 }
 
+// resets is a scenario of groups that are read, repaired and reset, as far as it gets.
+func (w *world) resets() {
+	if ok, err := w.open(); !ok || err != nil {
+		require.NoError(w.t, err)
+		return
+	}
+	for i := 1; i <= 3; i++ {
+		w.attach(gid(i))
+	}
+	a, b, c := w.members[gid(1)], w.members[gid(2)], w.members[gid(3)]
+	large := bytes.Repeat([]byte("large"), 110<<10) // three parts
+	for i := range 12 {
+		a.do(func() { a.append(wal.Prompt, body(i), body(i+5)) })
+		b.do(func() { b.append(wal.Prompt, body(i+9)); b.read(1, b.m.last+1, 300) })
+		switch i {
+		case 1:
+			b.do(func() { b.keepFrom(2); b.hard(wal.HardState{Term: 2, Vote: 3, Life: 4}) })
+		case 2:
+			c.do(func() { c.append(wal.Prompt, body(2), body(3)); c.hard(wal.HardState{Term: 1, Vote: 1, Life: 1}) })
+		case 4:
+			a.do(func() { a.repair(2, 3); a.checkpoint(a.m.flushed, []byte("a")) })
+			b.do(func() { b.checkpoint(b.m.flushed, []byte("b")) })
+		case 5:
+			c.do(func() { c.reset(20, large) })
+		case 7:
+			a.do(func() { a.reset(3, []byte("back")); a.hard(wal.HardState{Term: 7, Life: 1}) })
+		case 9:
+			c.do(func() { c.append(wal.Prompt, body(4)); c.checkpoint(c.m.flushed, []byte("c")) })
+		case 10:
+			b.do(func() { b.reset(b.m.last+9, nil) })
+		}
+		for range 8 + 2*i {
+			w.sim.Step()
+		}
+	}
+	w.settle()
+	b.do(func() { b.append(wal.Prompt, body(3)); b.read(b.m.last, b.m.last+1, 1) })
+	w.settle()
+}
+
 // crashAt arms a crash at the n-th disk operation from now.
 func (w *world) crashAt(n uint64, stage storage.CrashStage, power bool) {
 	at := w.disk.Ops() + n
@@ -201,6 +241,22 @@ func (w *world) crashAt(n uint64, stage storage.CrashStage, power bool) {
 // TestLogCrashAtEveryOperation strikes before, in and after each disk operation of opening,
 // appending, rolling, checkpoints and reclamation, and of the recoveries that follow.
 func TestLogCrashAtEveryOperation(t *testing.T) {
+	t.Run("resets", func(t *testing.T) {
+		whole := newWorld(t, 1)
+		whole.cfg.SegmentBytes, whole.cfg.LogBytesMax = 1<<10, 2<<10
+		whole.resets()
+		for i := 1; i <= 3; i++ {
+			require.Zero(t, whole.members[gid(i)].resets)
+			require.Positive(t, whole.models[gid(i)].era(len(whole.models[gid(i)].ops)))
+		}
+		require.True(t, whole.members[gid(1)].repaired)
+		require.Positive(t, whole.members[gid(2)].got)
+		for n := range whole.disk.Ops() {
+			for _, power := range []bool{false, true} {
+				crashThenRecover(t, 1, n+1, storage.CrashStage(1+n%3), power, (*world).resets)
+			}
+		}
+	})
 	whole := newWorld(t, 1)
 	whole.cfg.SegmentBytes, whole.cfg.LogBytesMax = 1<<10, 2<<10
 	whole.scenario()
@@ -216,18 +272,18 @@ func TestLogCrashAtEveryOperation(t *testing.T) {
 		for n := uint64(1); n <= total; n++ {
 			for _, stage := range []storage.CrashStage{storage.CrashBefore, storage.CrashHalf, storage.CrashAfter} {
 				for _, power := range []bool{false, true} {
-					crashThenRecover(t, seed, n, stage, power)
+					crashThenRecover(t, seed, n, stage, power, (*world).scenario)
 				}
 			}
 		}
 	}
 }
 
-func crashThenRecover(t *testing.T, seed, n uint64, stage storage.CrashStage, power bool) {
+func crashThenRecover(t *testing.T, seed, n uint64, stage storage.CrashStage, power bool, scenario func(*world)) {
 	w := newWorld(t, seed)
 	w.cfg.SegmentBytes, w.cfg.LogBytesMax, w.cfg.ReserveBytes = 1<<10, 2<<10, int64(seed)*300
 	w.crashAt(n, stage, power)
-	w.scenario()
+	scenario(w)
 	// Recovery is cut short at each of its operations in turn, by either crash.
 	for m := uint64(1); m <= 12 && !w.disk.Mounted(); m++ {
 		w.start()

@@ -1,6 +1,7 @@
 package wal_test
 
 import (
+	"bytes"
 	"testing"
 	"time"
 
@@ -88,7 +89,7 @@ func TestLogAgainstModel(t *testing.T) {
 			},
 			"hard": func(t *rapid.T) {
 				p := pick(t)
-				h := wal.HardState{Term: rapid.Uint64Range(1, 9).Draw(t, "term"), Vote: 1}
+				h := wal.HardState{Term: rapid.Uint64Range(1, 9).Draw(t, "term"), Vote: 1, Life: rapid.Uint64().Draw(t, "life")}
 				p.do(func() { p.hard(h) })
 			},
 			"checkpoint": func(t *rapid.T) {
@@ -101,6 +102,35 @@ func TestLogAgainstModel(t *testing.T) {
 						p.checkpoint(p.m.flushed-back, state)
 					}
 				})
+			},
+			"reset": func(t *rapid.T) {
+				p := pick(t)
+				ahead := rapid.Uint64Range(0, 8).Draw(t, "ahead")
+				count++
+				state := body(count)
+				if rapid.IntRange(0, 3).Draw(t, "large") == 0 { // of several parts, with segments between
+					state = bytes.Repeat(state, 1+(600<<10)/len(state))
+				}
+				p.do(func() { p.reset(p.m.last-min(p.m.last, 4)+ahead, state) })
+			},
+			"repair": func(t *rapid.T) {
+				p := pick(t)
+				back, n := rapid.Uint64Range(0, 9).Draw(t, "back"), rapid.IntRange(1, 4).Draw(t, "n")
+				p.do(func() { p.repair(p.m.last-min(back, p.m.last), n) })
+			},
+			"read": func(t *rapid.T) {
+				p := pick(t)
+				back, n := rapid.Uint64Range(0, 12).Draw(t, "back"), rapid.Uint64Range(1, 8).Draw(t, "n")
+				size := rapid.IntRange(0, 1000).Draw(t, "size")
+				p.do(func() {
+					lo := p.m.last - min(back, p.m.last)
+					p.read(lo, min(lo+n, p.m.last+1), size)
+				})
+			},
+			"keep": func(t *rapid.T) {
+				p := pick(t)
+				back := rapid.Uint64Range(0, 9).Draw(t, "back")
+				p.do(func() { p.keepFrom(p.m.last - min(back, p.m.last)) })
 			},
 			"drop": func(t *rapid.T) {
 				p := pick(t)

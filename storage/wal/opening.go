@@ -97,7 +97,7 @@ func (r *recovery) finish(s *scan) {
 		r.takeIn(s, 0, stay, nil)
 	}
 	r.takeIn(s, stay, len(s.batches), into)
-	r.judge()
+	r.judge(into)
 	into.census(r.order, r.unknown)
 	r.l.make(segmentFile(h.segment), into.content, func(f storage.File, err error) {
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/lockstepmq/lockstep/clock"
@@ -92,17 +93,23 @@ func TestLogOnTheRealDisk(t *testing.T) {
 		var all []*counter
 		for id := uint64(1); id <= groups; id++ {
 			k := &counter{t: t, strand: c.NewStrand("group"), id: id, last: (round + 1) * entries, ended: make(chan struct{})}
-			g, f, err := log.Attach(wal.ID{Group: id}, k.strand, nil, k)
-			require.NoError(t, err)
-			require.NoError(t, f.Damage)
-			require.Equal(t, round*entries, g.Last())
-			if f.State != nil {
-				require.Equal(t, fmt.Sprint("state of ", id, " at ", f.StateIndex), string(f.State))
-			}
-			for _, e := range f.Entries {
-				require.Equal(t, k.body(e.Index), e.Payload)
-			}
-			k.g, k.flushed = g, g.Last()
+			attached := make(chan struct{})
+			k.strand.Post(func() { // where it hears of the log, too
+				defer close(attached)
+				g, f, err := log.Attach(wal.ID{Group: id}, k.strand, nil, k)
+				assert.NoError(t, err)
+				assert.NoError(t, f.Damage)
+				assert.Equal(t, round*entries, g.Last())
+				if f.State != nil {
+					assert.Equal(t, fmt.Sprint("state of ", id, " at ", f.StateIndex), string(f.State))
+				}
+				for _, e := range f.Entries {
+					assert.Equal(t, k.body(e.Index), e.Payload)
+				}
+				k.g, k.flushed = g, g.Last()
+			})
+			<-attached
+			require.NotNil(t, k.g)
 			all = append(all, k)
 			k.strand.Post(k.push)
 		}

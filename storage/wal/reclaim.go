@@ -36,6 +36,13 @@ func (l *Log) reclaim() {
 	// for asking and carrying: the log never works because of its own work.
 	bound := max(l.cfg.LogBytesMax, 3*l.live+l.bases)
 	oldest := l.segments[0]
+	if l.bytes > bound || len(l.segments) > segmentsMax {
+		l.unkeep(oldest)
+		if oldest.refs == 0 {
+			l.startTrim()
+			return
+		}
+	}
 	if !oldest.asked && l.credit > 0 && (l.bytes > bound/2 || len(l.segments) > segmentsMax/2) {
 		oldest.asked = true
 		l.credit -= oldest.size

@@ -19,12 +19,22 @@ type reload struct {
 	s     clock.Strand
 	seal  Sealer
 	owner Owner
+	how   how
 	done  func(*Group, *Found, error)
 }
 
 // Reattach is Attach for a group that was detached, which Attach answers with ErrDetached: the log reads
 // its segments. done is called on s.
 func (l *Log) Reattach(id ID, s clock.Strand, seal Sealer, o Owner, done func(*Group, *Found, error)) {
+	l.reattach(id, s, seal, o, how{}, done)
+}
+
+// ReattachReplica is AttachReplica for a group that was detached.
+func (l *Log) ReattachReplica(id ID, s clock.Strand, seal Sealer, o Owner, done func(*Group, *Found, error)) {
+	l.reattach(id, s, seal, o, how{replica: true}, done)
+}
+
+func (l *Log) reattach(id ID, s clock.Strand, seal Sealer, o Owner, how how, done func(*Group, *Found, error)) {
 	l.strand.Post(func() {
 		l.mu.Lock()
 		st := l.groups[id]
@@ -33,7 +43,7 @@ func (l *Log) Reattach(id ID, s clock.Strand, seal Sealer, o Owner, done func(*G
 			st.loading = true
 		}
 		l.mu.Unlock()
-		r := &reload{l: l, st: st, s: s, seal: seal, owner: o, done: done}
+		r := &reload{l: l, st: st, s: s, seal: seal, owner: o, how: how, done: done}
 		if err != nil {
 			s.Post(func() { done(nil, nil, fmt.Errorf("log %q: attach %v: %w", l.cfg.Dir, id, err)) })
 			return
@@ -59,7 +69,7 @@ func (l *Log) whyNoReattach(st *groupState) error {
 
 func (r *reload) start() {
 	st := r.st
-	r.raw = &found{attempt: st.attemptMax, state: st.done, runs: slices.Clone(st.runs), hard: st.hard, damage: st.damage}
+	r.raw = &found{attempt: st.attemptMax, state: st.done, runs: slices.Clone(st.runs), hard: st.hard, damage: st.damage, unbounded: st.unbounded}
 	r.raw.state.parts = slices.Clone(st.done.parts)
 	for _, seg := range r.l.segments {
 		if st.holds(seg) {
@@ -79,6 +89,11 @@ func (r *reload) next() {
 		l: r.l, seg: r.segs[r.at], ready: func() bool { return true }, chunk: r.keep,
 		bad: func(at int64, err error) { r.l.damaged(r.segs[r.at], at, err) },
 	}
+	w.unsound = func(c *chunkHeader, at int64) {
+		if c.id == r.st.id && c.kind == kindEntries {
+			r.raw.chunks = append(r.raw.chunks, kept{chunkHeader: *c, seg: r.segs[r.at], off: at, bad: true})
+		}
+	}
 	w.end = func(err error) {
 		if err != nil {
 			r.finish(err)
@@ -92,8 +107,8 @@ func (r *reload) next() {
 
 // keep takes a chunk of the group that is needed where it stands.
 func (r *reload) keep(c *chunkHeader, at int64, records []byte) {
-	if c.id == r.st.id && (c.kind == kindEntries || c.kind == kindPart) {
-		r.raw.chunks = append(r.raw.chunks, kept{*c, r.segs[r.at], at, slices.Clone(records)})
+	if c.id == r.st.id && (c.kind == kindEntries || c.kind.ofState()) {
+		r.raw.chunks = append(r.raw.chunks, kept{chunkHeader: *c, seg: r.segs[r.at], off: at, records: slices.Clone(records)})
 	}
 }
 
@@ -117,6 +132,6 @@ func (r *reload) finish(err error) {
 			r.done(nil, nil, fmt.Errorf("log %q: attach %v: %w", l.cfg.Dir, r.st.id, err))
 			return
 		}
-		r.done(l.Attach(r.st.id, r.s, r.seal, r.owner))
+		r.done(l.attach(r.st.id, r.s, r.seal, r.owner, r.how))
 	})
 }

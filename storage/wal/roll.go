@@ -174,6 +174,7 @@ func (l *Log) writeFailed(err error) {
 		return
 	}
 	l.bytes -= l.head().size - l.undo.size
+	l.unkeepFrom(l.head(), l.undo.size)
 	l.head().size, l.previous, l.number = l.undo.size, l.undo.previous, l.undo.number
 	if l.durable == l.head().size {
 		l.waitForSpace()

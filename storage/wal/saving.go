@@ -14,6 +14,7 @@ type saving struct {
 	parts, next uint32
 	flying      int
 	done        func(error)
+	reset       bool
 }
 
 // Checkpoint logs a state that makes the entries up to and including index unneeded. state
@@ -49,12 +50,19 @@ func (g *Group) saveMore(s *saving) {
 		n := s.next
 		s.next++
 		s.flying++
-		c := g.chunk(kindPart, Lazy)
+		c := g.chunk(s.kind(), Lazy)
 		c.index, c.term, c.count, c.from, c.to = s.index, s.term, s.attempt, n, s.parts
 		part := s.state[int(n)*partBytes:]
 		c.buf = append(c.buf, part[:min(len(part), partBytes)]...)
 		g.record(c, func(err error) { g.saved(s, err) })
 	}
+}
+
+func (s *saving) kind() chunkKind {
+	if s.reset {
+		return kindReset
+	}
+	return kindPart
 }
 
 // saved hears of a part.
@@ -71,6 +79,9 @@ func (g *Group) saved(s *saving, err error) {
 	if s.flying == 0 && s.next == s.parts {
 		g.saving = nil
 		g.checkpointed = s.index
+		if s.reset {
+			g.replaced(s)
+		}
 		g.forgetTerms()
 		s.done(nil)
 		return
@@ -78,9 +89,9 @@ func (g *Group) saved(s *saving, err error) {
 	g.saveMore(s)
 }
 
-// forgetTerms lets go of terms that only entries before the checkpoint have.
+// forgetTerms lets go of terms that only entries have which are neither behind the checkpoint nor kept.
 func (g *Group) forgetTerms() {
-	for len(g.terms) > 1 && g.terms[1].index <= g.checkpointed {
+	for len(g.terms) > 1 && g.terms[1].index <= min(g.checkpointed, g.keep) {
 		g.terms = g.terms[1:]
 	}
 }

@@ -8,6 +8,13 @@
 // needs; it removes the others, and carries forward what slow groups leave behind.
 // It never looks into payloads, and never truncates or removes what was durable and
 // may be needed.
+//
+// For groups of several servers it reads entries back ([Group.Read]), keeps some of them behind checkpoints for
+// members that lag ([Group.Keep]), replaces everything by the state of another server ([Group.Reset]), and tells
+// which entries damage took, so that they can be had from others and written anew ([Log.AttachReplica],
+// [Group.Repair]). For that every chunk counts those before it, and apart those without entries: of chunks that are
+// missing it is known whether one of them may have been a vote, a truncation or a state. Entries alone can be
+// named; when anything else may be lost, the group is damaged as a whole.
 package wal
 
 import (
@@ -31,6 +38,8 @@ var (
 	ErrNoKey = errors.New("there is no key")
 	// ErrDetached: the group was detached, so that only Reattach finds it.
 	ErrDetached = errors.New("it was detached, and has to be read again")
+	// ErrGone: entries that were asked for were checkpointed and let go, or truncated.
+	ErrGone = errors.New("the log does not have the entries any more")
 	// ErrClosed: the log was closed, or the group detached or dropped.
 	ErrClosed = storage.ErrClosed
 )
@@ -82,6 +91,8 @@ const LazyDelay = 5 * time.Millisecond
 type HardState struct {
 	Term uint64
 	Vote uint64
+	// Life is the one that the member lives.
+	Life uint64
 }
 
 // Sealer encrypts the records of a group. It is used on the group's strand, and Open
@@ -99,7 +110,8 @@ type Owner interface {
 	Flushed(index uint64)
 	// Fenced: the log takes nothing more. It is called once.
 	Fenced(err error)
-	// Tail: the group's records hold the log's oldest segment; a checkpoint would let it go.
+	// Tail: the group's records hold the log's oldest segment; a checkpoint would let it go. What only
+	// [Group.Keep] keeps goes without asking.
 	Tail()
 }
 

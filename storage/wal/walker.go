@@ -10,16 +10,20 @@ import (
 // walkRead is how much of a segment is read at one time, in bytes.
 const walkRead = 1 << 20
 
-// walker reads a segment of an open log, chunk by chunk, up to the size that it has at the start.
+// walker reads a segment of an open log, chunk by chunk, up to what is written of it at the start.
 // What is damaged is skipped, and told.
 type walker struct {
 	l    *Log
 	seg  *segment
 	size int64
+	from int64 // offset of the first batch to read; 0 is the first that there is
+	unit int64 // how much to read at one time, in bytes; 0 is walkRead
 	// ready tells whether to go on; when it was false, whoever made it true calls step.
 	ready func() bool
 	chunk func(h *chunkHeader, at int64, records []byte)
 	bad   func(at int64, err error)
+	// unsound, when set, is told after bad of a chunk whose header alone is sound.
+	unsound func(h *chunkHeader, at int64)
 	// end is called once: with an error when the rest cannot be read.
 	end func(error)
 
@@ -33,7 +37,10 @@ type walker struct {
 }
 
 func (w *walker) start() {
-	w.size, w.pos, w.reading = w.seg.size, fileHeaderLen, true
+	w.size, w.pos, w.reading = w.l.written(w.seg), max(w.from, fileHeaderLen), true
+	if w.unit == 0 {
+		w.unit = walkRead
+	}
 	w.l.fs.Open(w.l.strand, w.l.segmentName(w.seg.number), storage.ReadOnly, func(f storage.File, err error) {
 		w.reading = false
 		switch {
@@ -107,6 +114,9 @@ func (w *walker) batch() {
 			w.chunk(c, place+int64(at), records)
 		default:
 			w.bad(place+int64(at), errChecksum)
+			if w.unsound != nil && !w.stopped {
+				w.unsound(c, place+int64(at))
+			}
 		}
 	})
 	if unknown >= 0 && !w.stopped {
@@ -127,7 +137,7 @@ func (w *walker) ensure(n int64) bool {
 	if have >= n {
 		return true
 	}
-	want := min(max(n-have, walkRead), w.size-w.pos-have)
+	want := min(max(n-have, w.unit), w.size-w.pos-have)
 	p := make([]byte, have+want)
 	copy(p, w.buf)
 	w.reading = true

@@ -15,7 +15,7 @@ import (
 
 // op is one thing that a group's log was told.
 type op struct {
-	kind    byte // 'a'ppend, 't'runcate, 'h'ard state
+	kind    byte // 'a'ppend, 't'runcate, 'h'ard state, 'r'eset
 	index   uint64
 	term    uint64
 	payload []byte
@@ -27,6 +27,7 @@ type snap struct {
 	index uint64
 	state []byte
 	acked bool
+	era   int // resets before it; a reset is one of its own
 }
 
 // model is what a group may hold: the effect of its first ops, of those that were acknowledged
@@ -39,6 +40,7 @@ type model struct {
 	last    uint64
 	term    uint64
 	flushed uint64
+	keep    uint64
 }
 
 // entriesAfter applies the first n ops.
@@ -51,40 +53,61 @@ func (m *model) entriesAfter(n int) (entries []op, hard wal.HardState) {
 			entries = slices.DeleteFunc(entries, func(e op) bool { return e.index >= o.index })
 		case 'h':
 			hard = o.hard
+		case 'r':
+			entries = nil
 		}
 	}
 	return entries, hard
 }
 
-// check compares what recovery found, and goes on from there. lossy allows acknowledged ops to be
-// missing at the end.
-func (m *model) check(t require.TestingT, id wal.ID, f *wal.Found, lossy bool) {
-	require.NoError(t, f.Damage, "%v", id)
+// era is how many of the first n ops are resets.
+func (m *model) era(n int) (era int) {
+	for _, o := range m.ops[:n] {
+		if o.kind == 'r' {
+			era++
+		}
+	}
+	return era
+}
+
+// chosen finds the checkpoint that was found, among those of an era that may be found; -1 when there is none.
+func (m *model) chosen(f *wal.Found, era int, lossy bool) int {
 	newest := -1
 	for i, s := range m.snaps {
 		if s.acked {
 			newest = i
 		}
 	}
-	chosen := -1
-	for i, s := range m.snaps {
-		if (i >= newest || lossy) && f.State != nil && s.index == f.StateIndex && bytes.Equal(s.state, f.State) {
-			chosen = i
+	for i := len(m.snaps) - 1; i >= 0; i-- {
+		s := &m.snaps[i]
+		if (i >= newest || lossy) && f.State != nil && s.era == era && s.index == f.StateIndex && bytes.Equal(s.state, f.State) {
+			return i
 		}
 	}
-	if chosen < 0 {
-		require.Nil(t, f.State, "%v: state at %d was never asked for, or is too old", id, f.StateIndex)
-		require.True(t, newest < 0 || lossy, "%v: checkpoint %d was acknowledged", id, newest)
-		require.Zero(t, f.StateIndex)
-	}
+	return -1
+}
+
+// none tells whether no checkpoint at all may be found.
+func (m *model) none(f *wal.Found, era int, lossy bool) bool {
+	return f.State == nil && f.StateIndex == 0 && era == 0 && (lossy || !slices.ContainsFunc(m.snaps, func(s snap) bool { return s.acked }))
+}
+
+// check compares what recovery found, and goes on from there. lossy allows acknowledged ops to be
+// missing at the end.
+func (m *model) check(t require.TestingT, id wal.ID, f *wal.Found, lossy bool) {
+	require.NoError(t, f.Damage, "%v", id)
 	from := m.acked
 	if lossy {
 		from = 0
 	}
-	fits := -1
+	fits, chosen := -1, -1
 	for n := from; n <= len(m.ops) && fits < 0; n++ {
 		entries, hard := m.entriesAfter(n)
 		entries = slices.DeleteFunc(entries, func(e op) bool { return e.index <= f.StateIndex })
+		era := m.era(n)
+		if chosen = m.chosen(f, era, lossy); chosen < 0 && !m.none(f, era, lossy) {
+			continue
+		}
 		if hard == f.Hard && slices.EqualFunc(entries, f.Entries, func(o op, e wal.Entry) bool {
 			return o.index == e.Index && o.term == e.Term && bytes.Equal(o.payload, e.Payload)
 		}) {
@@ -106,7 +129,7 @@ func (m *model) check(t require.TestingT, id wal.ID, f *wal.Found, lossy bool) {
 	m.ops = m.ops[:fits]
 	m.acked = fits
 	if chosen >= 0 {
-		m.snaps = []snap{{f.StateIndex, f.State, true}}
+		m.snaps = []snap{{f.StateIndex, f.State, true, m.snaps[chosen].era}}
 	} else {
 		m.snaps = nil
 	}
@@ -124,6 +147,12 @@ type member struct {
 	fenced error
 	tails  int
 	saving bool
+	resets int // under way
+	reads  int // not answered
+	got    int // entries read
+
+	repaired bool
+	found    *wal.Found // of a replica
 }
 
 // Flushed implements wal.Owner.
@@ -151,6 +180,9 @@ func (p *member) Tail() { p.tails++ }
 
 // append adds entries and submits them; it runs on the member's strand.
 func (p *member) append(class wal.Class, payloads ...[]byte) {
+	if p.resets > 0 {
+		return
+	}
 	for _, b := range payloads {
 		index, err := p.g.Append(max(p.m.term, 1), 0, b, class)
 		if err != nil {
@@ -175,7 +207,7 @@ func (p *member) ackOp(n int) func(error) {
 func (p *member) refused() bool { return p.fenced != nil || p.w.log.Metrics().Full }
 
 func (p *member) truncate(from uint64) {
-	if p.refused() || from > p.m.last || from < p.g.First() || p.saving && from <= p.m.snaps[len(p.m.snaps)-1].index {
+	if p.refused() || p.resets > 0 || from > p.m.last || from < p.g.First() || p.saving && from <= p.m.snaps[len(p.m.snaps)-1].index {
 		return
 	}
 	p.m.ops = append(p.m.ops, op{kind: 't', index: from})
@@ -193,11 +225,11 @@ func (p *member) hard(h wal.HardState) {
 }
 
 func (p *member) checkpoint(index uint64, state []byte) {
-	if p.saving || p.refused() || index < p.g.First()-1 || index > p.m.flushed {
+	if p.saving || p.resets > 0 || p.refused() || index < p.g.First()-1 || index > p.m.flushed {
 		return
 	}
 	p.saving = true
-	p.m.snaps = append(p.m.snaps, snap{index: index, state: state})
+	p.m.snaps = append(p.m.snaps, snap{index: index, state: state, era: p.m.era(len(p.m.ops))})
 	n := len(p.m.snaps) - 1
 	p.g.Checkpoint(index, state, func(err error) {
 		p.saving = false
@@ -205,6 +237,96 @@ func (p *member) checkpoint(index uint64, state []byte) {
 			p.m.snaps[n].acked = true
 		}
 	})
+}
+
+// reset replaces everything by a state; it runs on the member's strand.
+func (p *member) reset(index uint64, state []byte) {
+	if p.refused() || p.resets > 0 {
+		return
+	}
+	p.m.ops = append(p.m.ops, op{kind: 'r', index: index})
+	n := len(p.m.ops)
+	p.m.snaps = append(p.m.snaps, snap{index: index, state: state, era: p.m.era(n)})
+	s := len(p.m.snaps) - 1
+	p.resets++
+	p.m.term++
+	p.g.Reset(index, p.m.term, state, func(err error) {
+		p.resets--
+		if err != nil {
+			return
+		}
+		p.ackOp(n)(nil)
+		p.m.snaps[s].acked = true
+		p.m.last, p.m.flushed = index, index
+		require.Equal(p.w.t, index, p.g.Last())
+		require.Equal(p.w.t, index+1, p.g.First())
+		require.Equal(p.w.t, p.m.term, p.g.Term(index))
+	})
+}
+
+// repair writes entries once more; it runs on the member's strand.
+func (p *member) repair(from uint64, n int) {
+	if p.refused() || p.resets > 0 || p.g.Last() != p.m.last {
+		return
+	}
+	var again []wal.Entry
+	have, _ := p.m.entriesAfter(len(p.m.ops))
+	for _, o := range have {
+		if o.index >= max(from, p.g.First()) && len(again) < n {
+			again = append(again, wal.Entry{Index: o.index, Term: o.term, Payload: o.payload})
+		}
+	}
+	p.g.Repair(again, func(err error) { p.repaired = p.repaired || err == nil && len(again) > 0 })
+}
+
+// read asks for entries and compares what it gets; it runs on the member's strand.
+func (p *member) read(lo, hi uint64, bytesMax int) {
+	if p.fenced != nil || p.resets > 0 || lo >= hi || lo == 0 || hi > p.m.last+1 {
+		return
+	}
+	want, _ := p.m.entriesAfter(len(p.m.ops))
+	cut := len(p.m.ops)
+	first := p.g.First()
+	p.reads++
+	p.g.Read(lo, hi, bytesMax, func(entries []wal.Entry, err error) {
+		p.reads--
+		limit := hi
+		for _, o := range p.m.ops[min(cut, len(p.m.ops)):] {
+			if o.kind == 't' {
+				limit = min(limit, o.index)
+			}
+			if o.kind == 'r' {
+				limit = 0
+			}
+		}
+		if err != nil {
+			asked := p.g.First() // what is before may be gone
+			for _, s := range p.m.snaps {
+				asked = max(asked, s.index+1)
+			}
+			gone := errors.Is(err, wal.ErrGone) && (lo < asked || limit <= lo)
+			require.True(p.w.t, gone || errors.Is(err, wal.ErrFenced) || errors.Is(err, wal.ErrClosed), "%v: read %d to %d of %d to %d: %v", p.id, lo, hi, first, p.m.last, err)
+			return
+		}
+		require.NotEmpty(p.w.t, entries)
+		size := 0
+		for i, e := range entries {
+			require.Equal(p.w.t, lo+uint64(i), e.Index)
+			require.Less(p.w.t, e.Index, limit)
+			at := slices.IndexFunc(want, func(o op) bool { return o.index == e.Index })
+			require.GreaterOrEqual(p.w.t, at, 0)
+			require.Equal(p.w.t, want[at].term, e.Term)
+			require.Equal(p.w.t, want[at].payload, e.Payload)
+			size += len(e.Payload)
+			require.True(p.w.t, i == 0 || size <= bytesMax)
+		}
+		p.got += len(entries)
+	})
+}
+
+func (p *member) keepFrom(index uint64) {
+	p.m.keep = index
+	p.g.Keep(index)
 }
 
 func (p *member) drop() {

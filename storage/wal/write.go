@@ -13,12 +13,20 @@ func (l *Log) take(chunks []*chunk) {
 			l.refuse(c)
 			continue
 		}
-		if c.action == detach && len(l.gathered) == 0 && len(l.flying) == 0 {
+		switch {
+		case c.action == detach && len(l.gathered) == 0 && len(l.flying) == 0:
 			l.metrics.pending.Add(-int64(len(c.buf)))
 			l.detached(c)
-			continue
+		case c.action == keep:
+			l.metrics.pending.Add(-int64(len(c.buf)))
+			c.state.keepFrom(c.index)
+			l.answer(c)
+		case c.action == readBack && !l.underWay(c.reading):
+			l.metrics.pending.Add(-int64(len(c.buf)))
+			l.startRead(c)
+		default:
+			l.gather(c)
 		}
-		l.gather(c)
 	}
 	l.advance()
 }
@@ -149,7 +157,7 @@ func (l *Log) writeBatch(flags uint32) error {
 		if c.action >= detach {
 			continue
 		}
-		l.settle(c, seg, at)
+		l.settle(c, seg, seg.size, at)
 		h.chunkSum = crc32.Update(h.chunkSum, castagnoli, c.buf[:chunkHeaderLen])
 		h.chunks++
 		at += int64(len(c.buf))
@@ -194,6 +202,14 @@ func (l *Log) put(off, end int64) error {
 // zeros is what a segment is extended with.
 var zeros [16 << 10]byte
 
+// written is the length of a segment without a batch that is on its way.
+func (l *Log) written(seg *segment) int64 {
+	if l.state == writing && seg == l.head() {
+		return l.undo.size
+	}
+	return seg.size
+}
+
 // reserve extends the head with zeros for a batch that ends at end and for some to come. They are
 // synced with that batch, and cut off or overwritten by nobody else: a tail of zeros is an end as
 // good as the file's.
@@ -212,15 +228,20 @@ func (l *Log) reserve(end int64) error {
 	return nil
 }
 
-// settle gives a chunk its place, numbers it and takes it into the group's state.
-func (l *Log) settle(c *chunk, seg *segment, at int64) {
+// settle gives a chunk its place in a batch, numbers it and takes it into the group's state.
+func (l *Log) settle(c *chunk, seg *segment, batch, at int64) {
 	if c.state != nil {
 		if c.nth == 0 { // a second try keeps its number
 			c.state.nth++
 			c.nth = c.state.nth
+			c.state.others = max(1, c.state.others)
+			if !c.kind.ofEntries() {
+				c.state.others++
+			}
+			c.others = c.state.others
 		}
 		before := c.state.bytes
-		c.state.note(&c.chunkHeader, seg, at)
+		c.state.note(&c.chunkHeader, seg, batch, at)
 		l.live += c.state.bytes - before
 		if c.kind == kindDrop {
 			l.forget(c.state)
@@ -276,6 +297,9 @@ func (l *Log) answerFlying() {
 		switch c.action {
 		case detach:
 			l.detached(c)
+			continue
+		case readBack:
+			l.startRead(c)
 			continue
 		case write:
 			if c.kind == kindEntries {

@@ -67,9 +67,6 @@ func CheckConsumerRequest(stream, name, filter string, durable bool, r *CreateCo
 	if c.Name != "" && !ValidName(c.Name) {
 		return invalid(`consumer name can not contain '.', '*', '>', '\', '/'`)
 	}
-	if c.Replicas > 1 {
-		return ErrStreamReplicasNotSupported
-	}
 	return nil
 }
 

@@ -20,6 +20,8 @@ type StreamLimits struct {
 	// Find gives the configuration of a stream of the same account, or nil. It may be nil
 	// when there is none.
 	Find func(name string) *StreamConfig
+	// Clustered: streams may have replicas.
+	Clustered bool
 }
 
 func (l *StreamLimits) find(name string) *StreamConfig {
@@ -364,7 +366,7 @@ func (k *streamCheck) placement() *Error {
 			k.Placement = nil
 		}
 	}
-	if k.Replicas > 1 {
+	if k.Replicas > 1 && !k.l.Clustered {
 		return ErrStreamReplicasNotSupported
 	}
 	return nil

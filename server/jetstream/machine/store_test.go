@@ -324,6 +324,8 @@ func (s *naiveStore) DeletedRanges(func(uint64, uint64) bool) { panic("not used"
 func (s *naiveStore) Checkpoint(func([]byte, error))          { panic("not used") }
 func (s *naiveStore) Release([]byte)                          {}
 func (s *naiveStore) Unwritten() int64                        { return 0 }
+func (s *naiveStore) Full() bool                              { return false }
+func (s *naiveStore) Freeze() *msgs.Frozen                    { panic("not used") }
 func (s *naiveStore) SetCompression(msgs.Compression)         {}
 func (s *naiveStore) Close()                                  {}
 func (s *naiveStore) Delete(done func(error))                 { done(nil) }

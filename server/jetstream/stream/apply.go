@@ -107,7 +107,7 @@ func (s *Stream) Applied(replayed bool) {
 	s.tick()
 	switch {
 	case !replayed || s.failed != nil:
-	case s.spec.Hidden:
+	case s.spec.Hidden, s.spec.Members != nil:
 		s.finish(nil)
 	default:
 		s.lead((*consumer.Consumer).Recovered)

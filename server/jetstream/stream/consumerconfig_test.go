@@ -77,7 +77,7 @@ func TestSomeFieldsOfAConsumerAreKept(t *testing.T) {
 // TestConsumersOnDiskArePinned holds the form of consumers in entries and checkpoints. A change needs other kinds
 // of entries, and another stateVersion.
 func TestConsumersOnDiskArePinned(t *testing.T) {
-	require.Equal(t, 2, stateVersion)
+	require.Equal(t, 3, stateVersion)
 	require.Equal(t, []int{10, 11, 12}, []int{kindConsumerCreate, kindConsumerUpdate, kindConsumerRestore})
 	pinned := func(want string, p []byte) { require.Equal(t, want, hex.EncodeToString(p)) }
 	pinned("05014e12ffffffff7f0144000480a8d6b90701101203662e2a02016100016b017608021c0602746f016702016103622e3e02028080c58bc6d101ffffffffffffffffff010f010000000eddca6ac90000000a003c04746578740e033530251416181a0f010000000e7791f70300000004ffff010170041e", appendConsumerEntry(nil, 5, "N", time.Unix(0, 9), everyField()))

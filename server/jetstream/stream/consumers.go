@@ -110,6 +110,15 @@ func (r *consumers) init() {
 	r.byName = make(map[string]*hosted)
 }
 
+// reset forgets all consumers, of which none is in service.
+func (r *consumers) reset() {
+	r.mu.Lock()
+	r.byName = make(map[string]*hosted)
+	r.mu.Unlock()
+	r.roll, r.nextID, r.labels, r.visible = roll{}, 0, nil, 0
+	r.interest, r.awake, r.run = listeners{}, listeners{}, nil
+}
+
 // has tells whether there is a consumer of this name that takes what is sent to it. Any strand.
 func (r *consumers) has(name []byte, what kinds) bool {
 	r.mu.RLock()

@@ -44,7 +44,7 @@ func (s *Stream) ownHeader(h []byte) []byte {
 const infoHeader = "Nats-Request-Info"
 
 // leaderLimits judges a message of a size against what the account and the server have
-// left.
+// left, and the disk.
 func (s *Stream) leaderLimits(size int) machine.LeaderLimits {
 	u := s.spec.Usage
 	var l machine.LeaderLimits
@@ -59,6 +59,9 @@ func (s *Stream) leaderLimits(size int) machine.LeaderLimits {
 		if u.total.complains(s.cfg.Storage, s.mono) {
 			s.env.Log.Errorf("JetStream %s resource limits exceeded for server", s.cfg.Storage)
 		}
+	}
+	if s.store.Full() {
+		l |= machine.ServerExceeded
 	}
 	return l
 }

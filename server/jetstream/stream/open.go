@@ -20,7 +20,7 @@ import (
 )
 
 // stateVersion is the first byte of a checkpoint's state.
-const stateVersion = 2
+const stateVersion = 3
 
 // Open starts a stream: it recovers what the log and the disk have of it, or begins
 // empty. done is called on the stream's strand when it serves, or with what keeps it from
@@ -59,7 +59,7 @@ func (s *Stream) keyed(a *seal.Asset, err error) {
 func (s *Stream) openGroup(a *seal.Asset) {
 	o := raft.Options{
 		ID: s.spec.ID, Name: s.strand.Name(), Strand: s.strand, Machine: s, Memory: s.cfg.Storage == api.MemoryStorage,
-		Fresh: s.spec.Fresh, Spent: s.spent,
+		Fresh: s.spec.Fresh, Spent: s.spent, Members: s.spec.Members,
 	}
 	var err error
 	if a != nil {
@@ -95,10 +95,24 @@ func (s *Stream) Restore(state []byte, done func(error)) {
 			return
 		}
 		manifest = d.Bytes()
+		s.generation = d.Uint()
 	}
-	if s.cfg.Storage == api.MemoryStorage {
-		s.store = msgs.NewMemory(s.strand, s.env.Store)
+	s.openStore(s.generation, manifest, func(st msgs.Store, err error) {
+		if err != nil {
+			done(err)
+			return
+		}
+		s.store = st
+		s.tick()
 		done(s.restoreState(&d, state != nil))
+	})
+}
+
+// openStore opens the messages, of which there may be several generations: each snapshot of another server makes
+// one.
+func (s *Stream) openStore(generation uint64, manifest []byte, done func(msgs.Store, error)) {
+	if s.cfg.Storage == api.MemoryStorage {
+		done(msgs.NewMemory(s.strand, s.env.Store), nil)
 		return
 	}
 	o := s.env.Store
@@ -108,21 +122,41 @@ func (s *Stream) Restore(state []byte, done func(error)) {
 	if s.asset != nil {
 		sealer, err := s.asset.Sealer(s.env.Keys.Entropy, "messages")
 		if err != nil {
-			done(err)
+			done(nil, err)
 			return
 		}
 		o.Sealer = sealer
 	}
-	o.OnLost = s.tellLost
-	msgs.OpenFile(s.env.Disk, s.strand, s.spec.Dir, manifest, o, func(st msgs.Store, report *msgs.Report, err error) {
+	o.OnLost, o.OnFull = s.tellLost, s.storeFull
+	msgs.OpenFile(s.env.Disk, s.strand, s.storeDir(generation), manifest, o, func(st msgs.Store, report *msgs.Report, err error) {
+		if err == nil {
+			s.reportDamage(report)
+		}
+		done(st, err)
+	})
+}
+
+// storeDir is where a generation is.
+func (s *Stream) storeDir(generation uint64) string {
+	if generation == 0 {
+		return s.spec.Dir
+	}
+	return fmt.Sprintf("%s/%d", s.spec.Dir, generation)
+}
+
+// newStore makes an empty store of a generation of which a crash may have left something.
+func (s *Stream) newStore(generation uint64, done func(msgs.Store, error)) {
+	open := func(error) { s.openStore(generation, nil, done) }
+	if s.cfg.Storage == api.MemoryStorage {
+		open(nil)
+		return
+	}
+	s.openStore(generation, nil, func(st msgs.Store, err error) {
 		if err != nil {
-			done(err)
+			done(nil, err)
 			return
 		}
-		s.store = st
-		s.reportDamage(report)
-		s.tick()
-		done(s.restoreState(&d, state != nil))
+		st.Delete(open)
 	})
 }
 
@@ -142,6 +176,22 @@ func (s *Stream) reportDamage(r *msgs.Report) {
 // tellLost logs messages that a read found damaged.
 func (s *Stream) tellLost(seq uint64, messages int) {
 	s.env.Log.Errorf("Stream '%s > %s': %d messages are lost to damage, the first is %d", s.spec.Account.Name, s.name, messages, seq)
+}
+
+// storeFull hears that there is no space for messages, and, with nil, that there is some again. The checkpoints that
+// failed meanwhile are made up for, so that the log can let go of what it kept.
+func (s *Stream) storeFull(err error) {
+	if s.closed || s.failed != nil {
+		return
+	}
+	if err != nil {
+		s.env.Log.Errorf("Stream '%s > %s': no space: %v", s.spec.Account.Name, s.name, err)
+		return
+	}
+	s.env.Log.Noticef("Stream '%s > %s': there is space again", s.spec.Account.Name, s.name)
+	s.tick()
+	s.group.CheckpointNow(nil)
+	s.endTask()
 }
 
 // restoreState reads what a checkpoint has behind the manifest; see [saving].
@@ -227,6 +277,11 @@ func (s *Stream) afterEvents() {
 		fn()
 		return
 	}
+	for len(s.wantSnapshot) > 0 {
+		done := s.wantSnapshot[0]
+		s.wantSnapshot = s.wantSnapshot[1:]
+		done(s.newTransfer(), nil)
+	}
 	if !s.wantCheckpoint {
 		return
 	}
@@ -254,11 +309,15 @@ func (s *Stream) letIn() {
 
 // holds tells whether inputs have to wait.
 func (s *Stream) holds() bool {
-	return (s.wantCheckpoint || s.halfway) && !s.closed && s.failed == nil
+	return (s.wantCheckpoint || s.halfway || len(s.wantSnapshot) > 0) && !s.closed && s.failed == nil
 }
 
 // Checkpointed is part of [raft.Machine].
 func (s *Stream) Checkpointed([]byte) {
+	for _, st := range s.replaced {
+		st.Delete(func(error) {})
+	}
+	s.replaced = nil
 	if s.manifest != nil {
 		s.store.Release(s.manifest)
 	}

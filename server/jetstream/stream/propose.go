@@ -20,8 +20,12 @@ const fullRetry = time.Second
 
 // propose hands an entry to the group. Its tag comes back with Apply. Where the disk does not keep
 // up, entries wait, in order; [Stream.take] bounds what publishers add to them. A full disk takes
-// no publishes; what the stream itself must log waits for space.
+// no publishes, be it full for the log or for the messages; what the stream itself must log waits for space.
 func (s *Stream) propose(payload []byte, tag any, class raft.Class) {
+	if t, ok := tag.(*intake); ok && s.store.Full() { // the log would only be in the way of what makes room
+		s.refusePublish(t, raft.ErrFull)
+		return
+	}
 	if len(s.jam) == 0 {
 		err := s.group.Propose(payload, tag, class)
 		if err == nil {

@@ -112,14 +112,6 @@ func (s *Stream) saved() {
 		return
 	}
 	s.saving = nil
-	n := 1 + binary.MaxVarintLen64 + len(v.store) + len(v.head) + len(v.tail)
-	for _, p := range v.slices {
-		n += len(p)
-	}
-	b := codec.AppendBytes(append(make([]byte, 0, n), stateVersion), v.store)
-	b = append(b, v.head...)
-	for _, p := range v.slices {
-		b = append(b, p...)
-	}
-	v.done(append(b, v.tail...), nil)
+	parts := append([][]byte{v.head}, v.slices...)
+	v.done(appendState(v.store, s.generation, append(parts, v.tail)...), nil)
 }

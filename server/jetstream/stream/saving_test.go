@@ -90,6 +90,7 @@ func TestCheckpointIsOfTheMomentOfItsBeginning(t *testing.T) {
 	d := &codec.Reader{P: later}
 	require.Equal(t, byte(stateVersion), d.Byte())
 	require.Equal(t, "manifest", d.Text())
+	require.Zero(t, d.Uint(), "generation")
 	back := quietStream(t, 0)
 	require.NoError(t, back.restoreState(d, true))
 	require.Equal(t, later, back.saveAll(n, func(*saving) {}))

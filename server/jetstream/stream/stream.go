@@ -21,6 +21,7 @@ import (
 	"github.com/lockstepmq/lockstep/server/jetstream/machine"
 	"github.com/lockstepmq/lockstep/server/logging"
 	"github.com/lockstepmq/lockstep/server/raft"
+	"github.com/lockstepmq/lockstep/server/raft/core"
 	"github.com/lockstepmq/lockstep/server/subject"
 	"github.com/lockstepmq/lockstep/storage"
 	"github.com/lockstepmq/lockstep/storage/msgs"
@@ -74,6 +75,11 @@ type Spec struct {
 	Usage   *Usage
 	// Fresh: it is being created, so nothing of it was ever logged.
 	Fresh bool
+	// Members makes it a stream of several servers, of which Self is this one and Role is told what it is to
+	// do; nil is a stream of this server alone.
+	Members *raft.Members
+	Self    core.MemberID
+	Role    Role
 	// Hidden: it is being made of a backup; it does not serve before [Stream.Appear].
 	Hidden bool
 }
@@ -90,8 +96,9 @@ type Stream struct {
 	store   msgs.Store
 	machine *machine.Machine
 	sender  *broker.Sender
-	opened  func(error) // until the log was replayed
-	leads   bool        // serves
+	opened  func(error)   // until the log was replayed
+	leads   bool          // serves
+	leader  core.MemberID // of a stream of several servers; 0: not known
 	closed  bool
 	failed  error
 
@@ -126,19 +133,22 @@ type Stream struct {
 	closing        func()  // waits until the log has caught up
 	caughtUp       bool    // a mirror, with its origin
 
-	follow     following
-	consumers  consumers
-	keep       retention
-	events     eventLog
-	retryTimer clock.Timer         // nil until a disk was full
-	waiting    map[string][]func() // operations on a consumer that is being created or deleted
-	calls      []func()            // of Do, that wait for the rest of an entry
-	held       []func()            // inputs that wait for that, or for a checkpoint
-	counted    counted             // told to Usage
-	jam        []proposal          // that wait for room in the log
-	jammed     int                 // their bytes
-	backups    []*Backup           // under way
-	restoring  *Restoring          // nil: not being made of a backup
+	follow       following
+	consumers    consumers
+	keep         retention
+	events       eventLog
+	retryTimer   clock.Timer                  // nil until a disk was full
+	waiting      map[string][]func()          // operations on a consumer that is being created or deleted
+	calls        []func()                     // of Do, that wait for the rest of an entry
+	held         []func()                     // inputs that wait for that, or for a checkpoint
+	counted      counted                      // told to Usage
+	jam          []proposal                   // that wait for room in the log
+	jammed       int                          // their bytes
+	wantSnapshot []func(raft.Snapshot, error) // that wait until the log has caught up
+	generation   uint64                       // of the store
+	replaced     []msgs.Store                 // by snapshots of other servers; they go when the log has that
+	backups      []*Backup                    // under way
+	restoring    *Restoring                   // nil: not being made of a backup
 }
 
 // counted is what a stream has told its account's usage.

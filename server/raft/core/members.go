@@ -149,6 +149,18 @@ func (c *Core) considerAll() {
 	}
 }
 
+// admits tells whether a member waits to be admitted: under a new life, or as a voter.
+func (c *Core) admits() bool {
+	cfg := c.Config()
+	for i := range c.peers {
+		p := &c.peers[i]
+		if life, votes := cfg.life(p.id); votes && p.life != life || !votes && c.wantsVote(cfg, p.id) {
+			return true
+		}
+	}
+	return false
+}
+
 // considerMember admits a member that has caught up: a voter that forgot, under its new life, or
 // a learner that is to vote.
 func (c *Core) considerMember(id MemberID) {

@@ -28,7 +28,7 @@ func (c *Core) Sleep() bool {
 
 func (c *Core) mayRest() bool {
 	if c.role != Leader || !c.opts.HostHeartbeats || c.commit != c.log.last || c.applied != c.commit || c.transferTo != 0 ||
-		c.Config().Joint() || c.round.busy() || c.mustPersist() || c.hardMark > c.persisted || len(c.down) > 0 {
+		c.Config().Joint() || c.round.busy() || c.mustPersist() || c.hardMark > c.persisted || len(c.down) > 0 || c.admits() {
 		return false
 	}
 	for i := range c.peers {

@@ -70,6 +70,9 @@ func (c *Core) leaderDue() {
 			return
 		}
 		c.prefer()
+		if c.admits() { // who could not be admitted when it spoke last
+			c.considerAll()
+		}
 	}
 	if c.transferAt > 0 && c.now >= c.transferAt {
 		c.endTransfer()
