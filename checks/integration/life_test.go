@@ -186,7 +186,7 @@ func TestUnsupportedIsRefused(t *testing.T) {
 			require.Contains(t, stderr, `"`+block+`" is not supported yet`)
 		}
 	}
-	_, stderr, code := command(t, binary, "-a", "127.0.0.1", "-p", "-1", "-js", "-n", "x", "--cluster_name=c", "--cluster=nats://127.0.0.1:-1")
+	_, stderr, code := command(t, binary, "-a", "127.0.0.1", "-p", "-1", "-js", "--cluster_name=c", "--cluster=nats://127.0.0.1:-1")
 	require.Equal(t, 1, code)
-	require.Contains(t, stderr, "jetstream in a cluster is not supported yet")
+	require.Contains(t, stderr, "jetstream cluster requires `server_name` to be set")
 }

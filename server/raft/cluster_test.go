@@ -243,6 +243,10 @@ func (c *cluster) until(d time.Duration, cond func() bool) bool {
 			c.sim.RunUntil(end)
 			return cond()
 		}
+		if c.sim.Events() > 2_000_000 {
+			c.judge.violation("it comes to no end")
+			return false
+		}
 		c.sim.Step()
 	}
 	return true
@@ -333,7 +337,6 @@ type book struct {
 	alone      bool     // in a group of one, until it leads
 	installer  *bookInstaller
 	refuse     int
-	slow       bool // answers come later
 	pins       int
 }
 

@@ -58,6 +58,9 @@ type Config struct {
 	ElectionMin, ElectionMax time.Duration
 	// IdleAfter is when a group of which nobody wants anything falls asleep; 0 is 1500 ms.
 	IdleAfter time.Duration
+	// CacheBytes of applied entries stay in memory for followers of a group that lag; 0 is 256 KiB. Others are read
+	// back from the log.
+	CacheBytes int64
 	// InboxBytesMax bounds what a group was sent and has not looked at; 0 is 16 MiB. OutboxBytesMax bounds
 	// what the groups have for one server, and the lane was not given; 0 is 64 MiB. What is above is dropped.
 	InboxBytesMax, OutboxBytesMax int
@@ -77,6 +80,7 @@ func (c Config) withDefaults() Config {
 	c.ElectionMin = cmp.Or(c.ElectionMin, 600*time.Millisecond)
 	c.ElectionMax = cmp.Or(c.ElectionMax, 1200*time.Millisecond)
 	c.IdleAfter = cmp.Or(c.IdleAfter, 1500*time.Millisecond)
+	c.CacheBytes = cmp.Or(c.CacheBytes, 256<<10)
 	c.InboxBytesMax = cmp.Or(c.InboxBytesMax, 16<<20)
 	c.OutboxBytesMax = cmp.Or(c.OutboxBytesMax, 64<<20)
 	return c

@@ -82,7 +82,7 @@ func (m *member) coreOptions() core.Options {
 	// The group refuses first, by its own count.
 	o.UncommittedMax, o.UnappliedMax = 2*cfg.UnappliedMax+PayloadMax, 2*cfg.UnappliedMax+PayloadMax
 	if m.g.log != nil {
-		o.Log = &m.readBack
+		o.Log, o.CacheBytes = &m.readBack, cfg.CacheBytes
 	}
 	return o
 }

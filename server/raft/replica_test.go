@@ -9,6 +9,7 @@ import (
 
 	"github.com/lockstepmq/lockstep/server/raft"
 	"github.com/lockstepmq/lockstep/server/raft/core"
+	"github.com/lockstepmq/lockstep/storage"
 )
 
 // same tells whether all running servers have applied the same, up to the leader's last entry.
@@ -164,5 +165,110 @@ func TestMembersChange(t *testing.T) {
 	c.server(to).do(func(g *raft.Group) { err = g.StepDown() })
 	require.True(t, c.until(2*time.Second, func() bool { return c.leader() != nil && c.leader().id != to }))
 	require.NoError(t, err)
+	c.fine(t)
+}
+
+// TestLaggingFollowerIsReadFor catches up from the leader's disk: memory has no more what it needs, and no
+// snapshot is taken, though the leader has made checkpoints.
+func TestLaggingFollowerIsReadFor(t *testing.T) {
+	c := newCluster(t, 10, 3, false, func(c *cluster) {
+		c.cfg.CacheBytes, c.cfg.CheckpointBytes = 1, 1000
+		c.walCfg.LogBytesMax = 1 << 20
+	})
+	c.create()
+	c.run(100 * time.Millisecond)
+	c.sever(1, 3, true)
+	c.sever(2, 3, true)
+	for i := range 100 {
+		c.leader().propose(fmt.Sprintf("%d %050d", i, 0))
+		c.run(5 * time.Millisecond)
+	}
+	require.Greater(t, c.leader().book.saved, 2)
+	require.Empty(t, c.server(3).book.lines)
+	c.sever(1, 3, false)
+	c.sever(2, 3, false)
+	require.True(t, c.until(3*time.Second, c.same))
+	require.Len(t, c.server(3).book.lines, 100)
+	require.Zero(t, c.judge.installs)
+	c.fine(t)
+}
+
+// TestFencedLeaderHandsOver leads until its disk fails; another leads before a silence would have been noticed.
+func TestFencedLeaderHandsOver(t *testing.T) {
+	c := newCluster(t, 11, 3, false, nil)
+	c.create()
+	c.run(100 * time.Millisecond)
+	c.server(1).disk.SetFaults(storage.DiskFaults{SyncError: 1})
+	c.server(1).propose("a")
+	require.True(t, c.until(100*time.Millisecond, func() bool { return c.server(1).book.failed != nil }))
+	require.ErrorIs(t, c.server(1).book.failed, raft.ErrFenced)
+	require.True(t, c.until(400*time.Millisecond, func() bool { return c.leader() != nil }))
+	require.EqualValues(t, 1, c.leader().host.Metrics().Leaders)
+	c.leader().propose("b")
+	require.True(t, c.until(time.Second, func() bool { return c.judge.acked["b"] > 0 }))
+	c.fine(t)
+}
+
+// TestFullFollowerGoesOnWithRoom has a disk without room for a while.
+func TestFullFollowerGoesOnWithRoom(t *testing.T) {
+	c := newCluster(t, 12, 3, false, nil)
+	c.create()
+	c.run(100 * time.Millisecond)
+	c.server(3).disk.SetFaults(storage.DiskFaults{Capacity: 1})
+	for i := range 20 {
+		c.leader().propose(fmt.Sprintf("%d %050d", i, 0))
+		c.run(20 * time.Millisecond)
+	}
+	require.Len(t, c.judge.acked, 20, "two are enough")
+	require.Less(t, len(c.server(3).book.lines), 20)
+	c.server(3).disk.SetFaults(storage.DiskFaults{})
+	require.True(t, c.until(10*time.Second, c.same))
+	require.NoError(t, c.server(3).book.failed)
+	c.fine(t)
+}
+
+// TestUnknownGroupIsTold tells that others expect a group here.
+func TestUnknownGroupIsTold(t *testing.T) {
+	c := newCluster(t, 13, 3, true, nil)
+	c.first = []core.MemberID{1, 2, 3}
+	for _, s := range c.servers[:2] {
+		s.open(raft.Members{Voters: c.first, Leader: 1}, true)
+	}
+	require.True(t, c.until(time.Second, func() bool { return c.server(3).unknown > 0 }))
+	c.server(3).open(raft.Members{Voters: c.first, Leader: 1}, true)
+	c.run(10 * time.Millisecond)
+	c.leader().propose("a")
+	require.True(t, c.until(time.Second, func() bool { return len(c.judge.acked) == 1 && c.same() }))
+	for _, p := range [][]byte{nil, {0}, {1, 1}, {1, 1, 1, 9}, {1, 1, 1, 0, 0x80, 0x80, 0x80, 0x80, 0}, {1, 1, 1, 0, 0x81, 0x80, 0x80, 0x80, 0, 7}} {
+		c.server(1).host.Frame(2, p) // nobody minds
+	}
+	c.run(time.Second)
+	require.EqualValues(t, 6, c.server(1).host.Metrics().DroppedIn)
+	c.fine(t)
+}
+
+// TestWipedServerIsAdmittedAgain lives another life, with all that the others have.
+func TestWipedServerIsAdmittedAgain(t *testing.T) {
+	c := newCluster(t, 14, 3, false, func(c *cluster) { c.cfg.CheckpointBytes = 200 })
+	c.create()
+	c.run(100 * time.Millisecond)
+	for i := range 30 {
+		c.leader().propose(fmt.Sprintf("%d %050d", i, 0))
+		c.run(5 * time.Millisecond)
+	}
+	s := c.server(3)
+	s.stop(true)
+	s.disk.Wipe()
+	s.lost = true
+	s.restart()
+	require.True(t, c.until(10*time.Second, func() bool {
+		if !s.sound() || s.book.group.Life() == core.FirstLife {
+			return false
+		}
+		cfg := c.leader().book.group.Members()
+		return !cfg.Joint() && cfg.Names(3, s.book.group.Life()) && c.same()
+	}))
+	require.Len(t, s.book.lines, 30)
+	require.Positive(t, s.host.Metrics().SnapshotsInstalled)
 	c.fine(t)
 }

@@ -36,6 +36,7 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 		c.delay = []time.Duration{time.Millisecond, 10 * time.Millisecond, 50 * time.Millisecond}[c.rand.IntN(3)]
 		c.files = c.rand.IntN(2) == 0
 		c.cfg.CheckpointBytes = []int64{50, 300, 3000}[c.rand.IntN(3)]
+		c.cfg.CacheBytes = []int64{0, 1, 200}[c.rand.IntN(3)]
 		c.cfg.IdleAfter = []time.Duration{300 * time.Millisecond, 1500 * time.Millisecond}[c.rand.IntN(2)]
 	})
 	c.forgets = c.memory || seed%4 == 1

@@ -120,8 +120,8 @@ func (r *recovery) takeMember(m *member, seg *segment) {
 	case st.nth != m.nth:
 		r.lostBetween(st, fmt.Errorf("%w: a census speaks of chunk %d of the group behind chunk %d", errRecord, m.nth, st.nth), r.l.segmentName(seg.number), 0)
 	}
-	if st.nth < m.nth && st.nth > 0 && st.others > 0 && st.others == m.others { // entries alone are missing, and here they end
-		st.unbounded = unbounded
+	if missing := st.nth < m.nth; st.nth > 0 && st.nth <= m.nth && st.others > 0 && st.others == m.others && (missing || st.found.loose > 0) {
+		st.unbounded = unbounded // entries alone are missing, and here they end
 		st.found.until, st.found.loose = m.last, 0
 	}
 	if st.nth <= m.nth {
