@@ -269,6 +269,26 @@ func (j jetStreamSource) JetStreamProblems() []monitor.HealthzError {
 	return list
 }
 
+func (j jetStreamSource) JetStreamCluster(done func(*monitor.JetStreamCluster)) {
+	if !j.m.Clustered() {
+		done(nil)
+		return
+	}
+	j.m.Standing(func(st *jetstream.Standing) {
+		c := &monitor.JetStreamCluster{
+			Leads: st.Leads, Problem: st.Problem, HAAssets: st.Assets, StreamsLeader: st.StreamsLed, ConsumersLeader: st.ConsumersLed,
+			Meta: &monitor.MetaClusterInfo{
+				Name: st.Cluster, Leader: st.Leader, Peer: st.Peer, Replicas: st.Replicas, Size: st.Size, Quorum: st.Size/2 + 1,
+				Pending: st.Pending, Snapshot: &monitor.MetaSnapshotStats{},
+			},
+		}
+		for _, p := range st.Behind {
+			c.Behind = append(c.Behind, monitor.HealthzError{Type: monitor.HealthzErrorStream, Account: p.Account, Stream: p.Stream, Error: p.Err.Error()})
+		}
+		done(c)
+	})
+}
+
 func (j jetStreamSource) JetStreamGather(q monitor.JetStreamQuery, done func([]*monitor.AccountDetail)) {
 	j.m.Gather(jetstream.Query{
 		Accounts: q.Accounts, Stream: q.Stream, Streams: q.Streams, Consumers: q.Consumers || q.Direct,
@@ -291,6 +311,12 @@ func detailOf(a *jetstream.AccountReport, q *monitor.JetStreamQuery) *monitor.Ac
 		sd := monitor.StreamDetail{
 			Name: s.Info.Config.Name, Created: s.Info.Created, Cluster: s.Info.Cluster, State: s.Info.State,
 			Mirror: s.Info.Mirror, Sources: s.Info.Sources,
+		}
+		if q.RaftGroups {
+			sd.RaftGroup = s.Group
+			for _, g := range s.ConsumerGroups {
+				sd.ConsumerGroups = append(sd.ConsumerGroups, &monitor.RaftGroupDetail{Name: g.Consumer, RaftGroup: g.Group})
+			}
 		}
 		if q.Config {
 			sd.Config = &s.Info.Config

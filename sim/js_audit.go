@@ -251,5 +251,6 @@ func (w *World) judgeJS() core.Verdict {
 	if w.js == nil {
 		return core.Verdict{}
 	}
+	w.replicas.forgetReads()
 	return js.Check(&w.js.hist)
 }

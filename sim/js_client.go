@@ -126,7 +126,7 @@ func (c *jsClient) dial() {
 	c.state = clientDialing
 	c.life++
 	life := c.life
-	c.network.Dial(c.strand, fmt.Sprintf("%s:%d", serverHost, serverPort), netsim.DialOptions{Timeout: dialMax}, func(conn netsim.Conn, err error) {
+	c.network.Dial(c.strand, c.address(), netsim.DialOptions{Timeout: dialMax}, func(conn netsim.Conn, err error) {
 		if err != nil || c.stopped || c.life != life {
 			if conn != nil {
 				conn.Abort(nil)
@@ -381,6 +381,9 @@ func (c *jsClient) message(op *wire.Op) {
 	key := r.Subject
 	if string(op.SID) != "1" {
 		key = string(op.SID)
+	}
+	if r := c.w.replicas; r != nil {
+		c.epoch = r.era()
 	}
 	call := c.replies[key]
 	if call == nil || call.over {

@@ -247,7 +247,7 @@ func (w *jsWorker) step() {
 	c.pull("$JS.API.CONSUMER.MSG.NEXT."+k.l.s.name+"."+k.name, text, p.Expires+jsTimeout, func(r *jsReply) bool {
 		switch {
 		case r == nil:
-			if p.Ended == 0 && c.life == life && c.state == clientReady && c.w.sim.Now()-p.Time > p.Expires+jsTimeout-time.Second && k.l.quiet && !c.w.chaos && h.Deleted == core.Never {
+			if p.Ended == 0 && c.life == life && c.state == clientReady && c.w.sim.Now()-p.Time > p.Expires+jsTimeout-time.Second && k.l.quiet && !c.w.chaos && h.Deleted == core.Never && !c.w.replicas.mayLose(p.Time) {
 				p.Silent = true
 			}
 			p.Ended = c.w.rec.now()

@@ -30,7 +30,7 @@ type jsStream struct {
 
 // newStream describes a stream; the first client that can creates it.
 func (j *jsWorld) newStream(name string, config map[string]any, hist *js.Stream) *jsStream {
-	config["name"], config["storage"], config["num_replicas"], config["allow_direct"] = name, "file", 1, true
+	config["name"], config["storage"], config["num_replicas"], config["allow_direct"] = name, "file", j.w.copies(), true
 	hist.Name = name
 	if hist.Retention == "" {
 		hist.Retention = "limits"
@@ -86,8 +86,8 @@ func (s *jsStream) ensure(c *jsClient) bool {
 	return false
 }
 
-// troubled tells whether the disk may have made the server refuse something.
-func (j *jsWorld) troubled() bool { return j.diskFaults() > 0 }
+// troubled tells whether the disk, or other servers, may have made the server refuse something.
+func (j *jsWorld) troubled() bool { return j.diskFaults() > 0 || j.w.replicas != nil }
 
 // write makes the record of a publish; the caller adds conditions.
 func (s *jsStream) write(c *jsClient, subject string) *js.Write {
@@ -459,7 +459,7 @@ func (s *jsStream) readDirect(c *jsClient, from uint64, a *js.Audit, finish func
 
 // serverNow is the server's wall clock.
 func (j *jsWorld) serverNow() time.Time {
-	if p := j.w.process; p != nil {
+	if p := j.w.someProcess(); p != nil {
 		j.wall = p.clock.Now()
 	}
 	return j.wall

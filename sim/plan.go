@@ -26,6 +26,8 @@ const (
 	Plans   Profile = "plans"
 	Streams Profile = "streams"
 	Cluster Profile = "cluster"
+	// Replicas is JetStream on several servers.
+	Replicas Profile = "replicas"
 )
 
 // ProfileInfo describes a profile.
@@ -46,6 +48,7 @@ func Profiles() []ProfileInfo {
 		{Plans, "each seed follows a scripted plan, as one in ten of swarm does", nil},
 		{Streams, "JetStream above all, over a disk that fails and machines that die", streamFamilies},
 		{Cluster, "several servers: routes that break, partitions, crashes, pauses, and clients on each", nil},
+		{Replicas, "streams on three servers: crashes, power losses of one or all, partitions, slow links, disks that stand still", nil},
 	}
 }
 
@@ -102,6 +105,8 @@ type Plan struct {
 	Journal *JournalPlan
 	JS      *JSPlan      // nil: the run has no JetStream
 	Cluster *ClusterPlan // nil: there is one server
+	// Replicas is not nil when JetStream runs on several servers.
+	Replicas *ReplicasPlan
 }
 
 // Rate is how often a family of faults strikes.
@@ -142,6 +147,7 @@ func NewPlan(seed uint64, profile Profile, rnd *rand.Rand) Plan {
 	p.drawScript(rnd)
 	p.drawJS(rnd)
 	p.drawCluster(rnd)
+	p.drawReplicas(rnd)
 	return p
 }
 

@@ -129,6 +129,10 @@ func (w *World) phases(until time.Duration) {
 		w.cluster.phases(advance)
 		return
 	}
+	if w.replicas != nil {
+		w.replicas.phases(advance)
+		return
+	}
 	if err := w.StartServer(); err != nil {
 		w.violate(core.CrashFree, "%v", err)
 		return

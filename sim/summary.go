@@ -30,6 +30,7 @@ func (w *World) summarize(r *Result) {
 	}
 	w.summarizeJournal(r)
 	w.summarizeJS(r)
+	w.summarizeReplicas(r)
 	r.Vacuous = w.floors(r)
 }
 
@@ -68,6 +69,9 @@ func (w *World) summarizeJS(r *Result) {
 
 // floors tells what a run did too little of to prove anything.
 func (w *World) floors(r *Result) []string {
+	if w.replicas != nil {
+		return w.replicas.floors()
+	}
 	var missed []string
 	floor := func(what string, n, least int) {
 		if n < least {

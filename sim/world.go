@@ -44,6 +44,8 @@ type World struct {
 	journal *journalLoad
 	js      *jsWorld      // nil: the server has no JetStream
 	cluster *clusterWorld // nil: there is one server
+	// replicas is not nil when JetStream runs on several servers.
+	replicas *replicasWorld
 
 	process  *process // nil while the server is down
 	epochs   map[string]int
@@ -89,6 +91,9 @@ func NewWorld(p Plan) *World {
 	if p.JS != nil {
 		w.js = newJSWorld(w)
 		w.js.disk.Hook = w.js.mayCrash
+	}
+	if p.Replicas != nil {
+		w.replicas = newReplicasWorld(w)
 	}
 	return w
 }

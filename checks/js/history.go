@@ -103,7 +103,7 @@ func Invariants() []core.Invariant {
 		{Name: CAS, About: "create and update succeed exactly if their condition held: a key's history is linearizable"},
 		{Name: KVHist, About: "the last values of a key, in order, and no more of them than configured"},
 		{Name: EarlyTime, About: "entry times never fall, and nothing is removed before its time"},
-	}, append(copyInvariants(), pushInvariants()...)...)
+	}, append(append(copyInvariants(), pushInvariants()...), replicaInvariants()...)...)
 }
 
 // NoResponders is the error of a request that nobody listens to: nothing happened.

@@ -95,6 +95,10 @@ func (m *Manager) accountInfo(r *request) {
 		r.fail(api.ErrNotEnabledForAccount)
 		return
 	}
+	if m.cluster != nil {
+		m.accountInfoOfAll(r)
+		return
+	}
 	stats := m.accountStats(t)
 	r.respond(&api.AccountInfoResponse{ApiResponse: r.head(), JetStreamAccountStats: &stats})
 }

@@ -3,7 +3,6 @@ package jetstream
 import (
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
 	"github.com/lockstepmq/lockstep/server/jetstream/stream"
-	"github.com/lockstepmq/lockstep/server/raft"
 )
 
 // What the leader of the catalogue proposes, and what every server does when it is committed.
@@ -11,7 +10,7 @@ import (
 // assign proposes a new stream of several servers.
 func (m *Manager) assign(r *request, a *asset, next func()) {
 	t := r.t
-	places, err := m.choose(a.Config)
+	places, err := m.choose(r, a.Config)
 	if err != nil {
 		r.fail(err)
 		next()
@@ -41,6 +40,10 @@ func (m *Manager) enact(ch *change, news bool) {
 		m.enactCreate(t, ch)
 	case "update":
 		m.enactUpdate(t, ch)
+	case "moved":
+		m.enactMoved(t, ch)
+	case "renew":
+		m.enactRenew(t, ch, news)
 	case "delete":
 		m.enactDelete(t, ch)
 	}
@@ -93,7 +96,7 @@ func (m *Manager) isFresh(a *asset, news bool) bool {
 	if a.Config.Storage == api.MemoryStorage {
 		return news
 	}
-	return !m.cluster.known[raft.ID{Group: a.Group, Incarnation: a.Incarnation}]
+	return !m.cluster.known[m.logID(a)]
 }
 
 // openedHere tells of a stream that could not be opened.
@@ -110,13 +113,18 @@ func (m *Manager) enactUpdate(t *tenant, ch *change) {
 		return
 	}
 	a := mem.asset
+	held := a.holds(m.cluster.Self)
+	same := a.Config.Equal(ch.Asset.Config)
 	t.reserve(a.Config, -1)
-	a.Config = ch.Asset.Config
+	a.take(ch.Asset)
 	t.reserve(a.Config, 1)
+	m.replaced(t, mem, held)
 	if mem.leads {
 		mem.asked = ch.Ask
 		m.serves(t, mem)
-		t.advise("$JS.EVENT.ADVISORY.STREAM.UPDATED."+a.name(), m.streamAction(a.name(), "modify"))
+		if !same {
+			t.advise("$JS.EVENT.ADVISORY.STREAM.UPDATED."+a.name(), m.streamAction(a.name(), "modify"))
+		}
 	}
 }
 
@@ -144,19 +152,4 @@ func (m *Manager) enactDelete(t *tenant, ch *change) {
 			})
 		})
 	})
-}
-
-// answers tells whether a request is this server's to answer, of all those that have it.
-func (m *Manager) answers(r *request) bool {
-	c := m.cluster
-	switch r.Endpoint {
-	case api.EndpointStreamInfo, api.EndpointStreamPurge, api.EndpointMsgGet, api.EndpointMsgDelete, api.EndpointStreamSnapshot,
-		api.EndpointStreamStepdown, api.EndpointConsumerCreate, api.EndpointConsumerDurable, api.EndpointConsumerNames, api.EndpointConsumerList,
-		api.EndpointConsumerInfo, api.EndpointConsumerDelete, api.EndpointConsumerPause, api.EndpointConsumerUnpin, api.EndpointConsumerReset,
-		api.EndpointConsumerStepdown:
-		if mem := r.t.streams[r.Stream]; mem != nil {
-			return mem.leads
-		}
-	}
-	return c.leads
 }

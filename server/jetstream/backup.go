@@ -127,6 +127,9 @@ func (m *Manager) holds(t *tenant, cfg *api.StreamConfig, bytes uint64) *api.Err
 func (m *Manager) streamRestore(r *request) {
 	r.t.exclusive(r.Stream, func(next func()) {
 		cfg, err := m.restorable(r)
+		if err == nil && m.cluster != nil { // the log of several servers cannot be made of a backup
+			err = api.ErrStreamRestore.With("restore is not served by a server of a cluster")
+		}
 		if err != nil {
 			r.fail(err)
 		} else {
@@ -146,7 +149,7 @@ func (m *Manager) beginRestore(r *request, cfg *api.StreamConfig) {
 	x.t.reserve(cfg, 1)
 	m.commit(&change{Op: "claim", Asset: a}, func() {
 		stream.Open(&m.env, stream.Spec{
-			Account: x.t.acc, ID: raft.ID{Group: a.Group, Incarnation: a.Incarnation}, Dir: dirOf(a),
+			Account: x.t.acc, ID: raft.ID{Group: a.Group, Incarnation: a.Incarnation}, Dir: x.m.dirOf(a),
 			Config: cfg, Created: a.Created, Usage: x.t.usage, Hidden: true, Fresh: true,
 		}, func(s *stream.Stream, err error) {
 			m.strand.PostFrom(s.Strand(), func() {

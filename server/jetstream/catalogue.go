@@ -23,15 +23,60 @@ type asset struct {
 	// Of a stream of several servers: who holds it, and who leads first.
 	Places []place       `json:"places,omitempty"`
 	Leader core.MemberID `json:"leader,omitempty"`
+	// Round counts the changes of Places. While Moving is set one is under way, and Leaving are those that hold the
+	// stream until it is done.
+	Round   uint32  `json:"round,omitempty"`
+	Moving  bool    `json:"moving,omitempty"`
+	Leaving []place `json:"leaving,omitempty"`
 }
 
 func (a *asset) name() string { return a.Config.Name }
 
+// take makes the asset what an update says.
+func (a *asset) take(o *asset) {
+	a.Config = o.Config
+	if o.Round > a.Round { // an update of anything else may be older than the end of a move
+		a.Places, a.Leader, a.Round, a.Moving, a.Leaving = o.Places, o.Leader, o.Round, o.Moving, o.Leaving
+	}
+}
+
+// facts are what the catalogue knows of a server.
+type facts struct {
+	Name    string   `json:"name"`
+	Cluster string   `json:"cluster"`
+	Tags    []string `json:"tags,omitempty"`
+	// Memory and Store are the bytes that streams may have there; below zero: without limit.
+	Memory int64 `json:"memory"`
+	Store  int64 `json:"store"`
+	// MaxAssets bounds the replicated streams that it holds; 0 is no bound.
+	MaxAssets int `json:"max_assets,omitempty"`
+	// Removed is when it was taken out of the cluster; nil: it is part of it.
+	Removed *time.Time `json:"removed,omitempty"`
+}
+
+// equal tells whether nothing has changed.
+func (f *facts) equal(o *facts) bool {
+	return f.Name == o.Name && f.Cluster == o.Cluster && slices.Equal(f.Tags, o.Tags) && f.Memory == o.Memory && f.Store == o.Store &&
+		f.MaxAssets == o.MaxAssets && (f.Removed == nil) == (o.Removed == nil)
+}
+
 // change is an entry of the catalogue's log.
 type change struct {
-	Op    string `json:"op"` // create, update, delete; claim: its group is used, without the stream being there
-	Asset *asset `json:"asset"`
-	Ask   *ask   `json:"ask,omitempty"` // for the server that leads the stream to answer
+	// create, update, delete; claim: its group is used, without the stream being there; moved: Places hold the stream, and no
+	// others any more; renew: it begins anew, empty; server: Facts are Server's
+	Op     string        `json:"op"`
+	Asset  *asset        `json:"asset,omitempty"`
+	Ask    *ask          `json:"ask,omitempty"` // for the server that leads the stream to answer
+	Server core.MemberID `json:"server,omitempty"`
+	Facts  *facts        `json:"facts,omitempty"`
+}
+
+// whole tells whether nothing is missing.
+func (ch *change) whole() bool {
+	if ch.Op == "server" {
+		return ch.Facts != nil && ch.Server != 0
+	}
+	return ch.Asset != nil && ch.Asset.Config != nil
 }
 
 // catalogue is the state of the meta group: which streams exist. It changes only by
@@ -40,6 +85,8 @@ type catalogue struct {
 	Next   uint64            `json:"next"` // the next group
 	Assets map[string]*asset `json:"assets"`
 	Latest time.Time         `json:"latest"` // creation of the stream that was made last, there or not
+	// Servers are those that are or were part of the cluster.
+	Servers map[core.MemberID]*facts `json:"servers,omitempty"`
 }
 
 // firstGroup is the group of the first stream; 1 is the meta group's.
@@ -49,7 +96,7 @@ const (
 )
 
 func newCatalogue() *catalogue {
-	return &catalogue{Next: firstGroup, Assets: make(map[string]*asset)}
+	return &catalogue{Next: firstGroup, Assets: make(map[string]*asset), Servers: make(map[core.MemberID]*facts)}
 }
 
 // assetKey cannot be ambiguous: neither name holds a blank.
@@ -71,16 +118,30 @@ func (c *catalogue) all() []*asset {
 
 // apply carries a change out.
 func (c *catalogue) apply(ch *change) {
+	if ch.Op == "server" {
+		c.Servers[ch.Server] = ch.Facts
+		return
+	}
 	key := assetKey(ch.Asset.Account, ch.Asset.name())
 	switch ch.Op {
 	case "create":
-		c.Assets[key], c.Latest = ch.Asset, ch.Asset.Created
 		c.Next = max(c.Next, ch.Asset.Group+1)
+		if a := c.Assets[key]; a == nil || a.Group == ch.Asset.Group {
+			c.Assets[key], c.Latest = ch.Asset, ch.Asset.Created
+		}
 	case "claim":
 		c.Next = max(c.Next, ch.Asset.Group+1)
 	case "update":
 		if a := c.Assets[key]; a != nil && a.Group == ch.Asset.Group {
-			a.Config = ch.Asset.Config
+			a.take(ch.Asset)
+		}
+	case "renew":
+		if a := c.Assets[key]; a != nil {
+			a.renew(ch.Asset) // nothing, when it was enacted here
+		}
+	case "moved":
+		if a := c.Assets[key]; a != nil && a.Group == ch.Asset.Group && a.Round == ch.Asset.Round {
+			a.Moving, a.Leaving = false, nil
 		}
 	case "delete":
 		if a := c.Assets[key]; a != nil && a.Group == ch.Asset.Group {
@@ -116,6 +177,9 @@ func (t meta) Restore(state []byte, done func(error)) {
 			return
 		}
 		t.m.catalogue = c
+		if t.m.cluster != nil {
+			t.m.learnNames()
+		}
 	}
 	done(nil)
 }
@@ -125,15 +189,20 @@ func (t meta) Apply(e *raft.Entry) bool {
 	ch := &change{}
 	if tag != nil {
 		ch = tag.change
-	} else if err := json.Unmarshal(e.Payload, ch); err != nil || ch.Asset == nil || ch.Asset.Config == nil {
+	} else if err := json.Unmarshal(e.Payload, ch); err != nil || !ch.whole() {
 		t.m.broken(fmt.Errorf("catalogue of streams: entry %d cannot be read: %v", e.Index, err))
 		return true
 	}
 	if c := t.m.cluster; c != nil {
-		t.m.task(func() { t.m.enact(ch, e.Index > c.old) })
+		if ch.Asset != nil {
+			t.m.task(func() { t.m.enact(ch, e.Index > c.old) })
+		}
 		c.foundation.member()
 	}
 	t.m.catalogue.apply(ch)
+	if ch.Op == "server" {
+		t.m.enactServer(ch)
+	}
 	if tag != nil && tag.done != nil {
 		tag.done()
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/lockstepmq/lockstep/clock"
 	"github.com/lockstepmq/lockstep/server/account"
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
 	"github.com/lockstepmq/lockstep/server/jetstream/stream"
@@ -43,6 +44,14 @@ type clustered struct {
 	old uint64
 	// known are the groups of which the log had something at the start.
 	known map[raft.ID]bool
+	// telling is when this server's facts are told again, as long as the catalogue has others; moving is when the changes
+	// of places that are under way are looked at.
+	telling, moving clock.Timer
+	// removing asked for the removal of removed, which is under way.
+	removing *request
+	losing   clock.Timer             // when streams that were forgotten are told again
+	lost     map[uint64]*lostReports // by group
+	removed  core.MemberID
 }
 
 // ask is a request that another server may have to answer than the one that took it.
@@ -68,24 +77,49 @@ func (a *ask) request(m *Manager, t *tenant) *request {
 
 // place is a server that holds a stream, in the life that it had when it was given it.
 type place struct {
-	ID   core.MemberID `json:"id"`
-	Life core.Life     `json:"life"`
+	ID core.MemberID `json:"id"`
+	// Life is 0 once the places have changed: whoever has nothing of the stream then is let in by who has.
+	Life core.Life `json:"life"`
+	// Round is that of the asset when the server got its place.
+	Round uint32 `json:"round,omitempty"`
 }
 
-// holds tells whether a server holds the stream.
-func (a *asset) holds(id core.MemberID) bool {
-	return slices.ContainsFunc(a.Places, func(p place) bool { return p.ID == id })
+// placed tells whether a server is among places.
+func placed(list []place, id core.MemberID) bool {
+	return slices.ContainsFunc(list, func(p place) bool { return p.ID == id })
+}
+
+// holds tells whether a server holds the stream, though it may be about to leave.
+func (a *asset) holds(id core.MemberID) bool { return placed(a.Places, id) || placed(a.Leaving, id) }
+
+// logID is what this server's log calls a stream's group, if it holds it.
+func (m *Manager) logID(a *asset) raft.ID {
+	id := raft.ID{Group: a.Group, Incarnation: a.Incarnation}
+	if m.cluster == nil {
+		return id
+	}
+	for _, list := range [...][]place{a.Places, a.Leaving} {
+		for _, p := range list {
+			if p.ID == m.cluster.Self {
+				id.Incarnation |= uint64(p.Round) << 32
+			}
+		}
+	}
+	return id
 }
 
 // members says how this server takes part in a stream's group: it creates it with the others if it is the one
 // that was given it, and comes to it later if it has forgotten since.
 func (m *Manager) members(a *asset) *raft.Members {
-	o := &raft.Members{Leader: a.Leader, Preferred: a.Leader}
+	o := &raft.Members{Leader: a.Leader} // nobody is preferred later: who is told to step down stays away
 	for _, p := range a.Places {
 		o.Voters = append(o.Voters, p.ID)
-		if p.ID == m.cluster.Self && p.Life != m.group.Life() {
+		if p.ID == m.cluster.Self && p.Life != m.group.Life() && !m.cluster.known[m.logID(a)] {
 			o.Forgot = true
 		}
+	}
+	if !placed(a.Places, m.cluster.Self) && !m.cluster.known[m.logID(a)] {
+		o.Forgot = true
 	}
 	slices.Sort(o.Voters)
 	if o.Forgot {
@@ -108,6 +142,7 @@ func (o role) Leads(s *stream.Stream) {
 			if mem := o.member(s); mem != nil {
 				mem.leads = true
 				o.m.serves(o.t, mem)
+				o.m.tendPlaces()
 			}
 		})
 	})
@@ -118,6 +153,9 @@ func (o role) Follows(s *stream.Stream, leader core.MemberID) {
 	o.m.strand.PostFrom(s.Strand(), func() {
 		if mem := o.member(s); mem != nil {
 			mem.leads, mem.leader = false, leader
+			if leader == 0 {
+				o.m.tendLost()
+			}
 		}
 	})
 }
@@ -127,9 +165,10 @@ func (o role) Resigned(s *stream.Stream) {
 	o.m.strand.PostFrom(s.Strand(), func() {
 		o.m.task(func() {
 			mem := o.member(s)
-			if mem == nil || o.m.stopped || o.m.catalogue.find(o.a.Account, o.a.name()) != mem.asset {
+			if mem == nil || o.m.stopped || o.m.catalogue.find(o.a.Account, o.a.name()) != mem.asset || !mem.asset.holds(o.m.cluster.Self) {
 				return
 			}
+			mem.leads, mem.leader = false, 0
 			o.m.openStream(o.t, mem.asset, false, o.m.openedHere)
 		})
 	})
@@ -154,7 +193,7 @@ func (m *Manager) serves(t *tenant, mem *member) {
 		}
 		answer := func() {
 			if asked != nil {
-				m.answerAsked(asked.request(m, t), s, created)
+				m.answerAsked(asked.request(m, t), s)
 			}
 		}
 		if s.Config().Equal(cfg) {
@@ -169,9 +208,9 @@ func (m *Manager) serves(t *tenant, mem *member) {
 }
 
 // answerAsked answers a create or update, on the stream's strand.
-func (m *Manager) answerAsked(r *request, s *stream.Stream, created bool) {
+func (m *Manager) answerAsked(r *request, s *stream.Stream) {
 	info := s.Info()
-	r.respondBy(s.Sender(), &api.StreamCreateResponse{ApiResponse: r.head(), StreamInfo: &info, DidCreate: created})
+	r.respondBy(s.Sender(), &api.StreamCreateResponse{ApiResponse: r.head(), StreamInfo: &info, DidCreate: r.Endpoint == api.EndpointStreamCreate})
 }
 
 // task runs fn as one of the manager's.
@@ -186,16 +225,19 @@ func (t meta) Led(core.Term) {
 	c := t.m.cluster
 	c.leads, c.leader = true, c.Self
 	c.next = t.m.catalogue.Next
+	t.m.tell()
 }
 
 // Followed is part of [raft.Replica].
 func (t meta) Followed(leader core.MemberID) {
 	c := t.m.cluster
+	t.m.noteLeader(c.leader, leader)
 	c.leader = leader
 	if c.leads {
 		c.leads = false
 		t.m.forsake()
 	}
+	t.m.tell()
 }
 
 // Unsure is part of [raft.Replica].
@@ -253,6 +295,7 @@ func (m *Manager) Up(id core.MemberID, name string) {
 			f.node.Up(id, name)
 			f.tend()
 		}
+		m.tell()
 	})
 }
 
@@ -277,6 +320,12 @@ func (m *Manager) Frame(from core.MemberID, p []byte) {
 		return
 	}
 	switch p[0] {
+	case frameQuestion, frameReply:
+		p = slices.Clone(p)
+		m.strand.Post(func() { m.consulted(from, p) })
+	case frameFacts, frameMoved, frameLost:
+		p = slices.Clone(p)
+		m.strand.Post(func() { m.told(from, p) })
 	case frameFounding, frameJoin:
 		p = slices.Clone(p)
 		m.strand.Post(func() {
@@ -358,38 +407,15 @@ func (m *Manager) turn(c *catalogue) {
 	for _, a := range c.all() {
 		if old := was.find(a.Account, a.name()); old != nil && old.Group == a.Group {
 			m.enact(&change{Op: "update", Asset: a}, false)
-			old.Config = a.Config
+			old.take(a)
 			c.Assets[assetKey(a.Account, a.name())] = old
 			continue
 		}
 		m.enact(&change{Op: "create", Asset: a}, false)
 	}
 	m.catalogue = c
+	m.learnNames()
 	if f := m.cluster.foundation; f != nil {
 		f.member()
 	}
-}
-
-// choose gives a new stream its servers: those of the catalogue's that hold the fewest streams.
-func (m *Manager) choose(cfg *api.StreamConfig) ([]place, *api.Error) {
-	members := m.group.Members()
-	held := make(map[core.MemberID]int)
-	for _, a := range m.catalogue.all() {
-		for _, p := range a.Places {
-			held[p.ID]++
-		}
-	}
-	var list []place
-	for _, v := range members.Voters {
-		if v.ID == m.cluster.Self || slices.Contains(m.cluster.present, v.ID) {
-			list = append(list, place{v.ID, v.Life})
-		}
-	}
-	n := max(cfg.Replicas, 1)
-	if len(list) < n {
-		return nil, api.ErrClusterNoPeers.With(fmt.Sprintf("no suitable peers for placement, %d of %d are there", len(list), n))
-	}
-	m.strand.Rand("placement").Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	slices.SortStableFunc(list, func(a, b place) int { return held[a.ID] - held[b.ID] })
-	return list[:n], nil
 }

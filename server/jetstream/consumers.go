@@ -41,7 +41,6 @@ func (m *Manager) createConsumer(r *request, req *api.CreateConsumerRequest) {
 				r.failBy(s.Sender(), err)
 				return
 			}
-			info.Cluster = nil
 			if created {
 				s.Advise(api.ConsumerCreatedSubject(s.Config().Name, info.Name), func(id string, now time.Time) any {
 					return api.NewConsumerAction(id, now, s.Config().Name, info.Name, "create", m.env.Domain)
@@ -176,7 +175,7 @@ func (m *Manager) consumerReset(r *request) {
 	s := mem.s
 	s.Do(m.strand, func() {
 		h, ok := s.Consumer(r.Consumer)
-		if !ok {
+		if !ok || m.cluster != nil && !s.Leads() {
 			return
 		}
 		var req api.JSApiConsumerResetRequest

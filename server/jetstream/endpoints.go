@@ -18,10 +18,10 @@ var handlers = [...]func(*Manager, *request){
 	api.EndpointStreamRestore:      (*Manager).streamRestore,
 	api.EndpointMsgGet:             (*Manager).msgGet,
 	api.EndpointMsgDelete:          (*Manager).msgDelete,
-	api.EndpointStreamPeerRemove:   (*Manager).clusterOnly,
+	api.EndpointStreamPeerRemove:   (*Manager).streamPeerRemove,
 	api.EndpointStreamPeerEvacuate: (*Manager).clusterOnly,
 	api.EndpointStreamCancelMove:   (*Manager).clusterOnly,
-	api.EndpointStreamStepdown:     (*Manager).clusterOnly,
+	api.EndpointStreamStepdown:     (*Manager).streamStepdown,
 
 	api.EndpointConsumerCreate:   (*Manager).consumerCreate,
 	api.EndpointConsumerDurable:  (*Manager).consumerCreate,
@@ -32,8 +32,11 @@ var handlers = [...]func(*Manager, *request){
 	api.EndpointConsumerPause:    (*Manager).consumerPause,
 	api.EndpointConsumerUnpin:    (*Manager).consumerUnpin,
 	api.EndpointConsumerReset:    (*Manager).consumerReset,
-	api.EndpointConsumerStepdown: (*Manager).clusterOnly,
+	api.EndpointConsumerStepdown: (*Manager).streamStepdown,
 
+	api.EndpointMetaStepdown: (*Manager).metaStepdown,
+
+	api.EndpointServerRemove:            (*Manager).serverRemove,
 	api.EndpointAccountPurge:            (*Manager).accountPurge,
 	api.EndpointAccountStreamCancelMove: nil, // the last
 }

@@ -23,7 +23,7 @@ const (
 func (m *Manager) makeEnv() stream.Env {
 	o := m.cfg.Options()
 	id := m.cfg.Broker.Identity()
-	return stream.Env{
+	env := stream.Env{
 		Clock: m.cfg.Clock, Broker: m.cfg.Broker, Host: m.host, Disk: m.cfg.Disk, Log: m.log,
 		Server: id.ServerName, Version: id.Version, Domain: o.JetStreamDomain, NamesAccounts: o.FeatureFlagValues()["js_ack_fc_v2"], MaxPayload: int(o.MaxPayload),
 		Store: msgs.Options{
@@ -44,6 +44,10 @@ func (m *Manager) makeEnv() stream.Env {
 		},
 		StreamFailed: m.streamFailed,
 	}
+	if c := m.cluster; c != nil {
+		env.Cluster = &stream.Cluster{Name: c.Name, Peer: c.peerOf}
+	}
+	return env
 }
 
 // newID draws the id of an advisory.

@@ -16,7 +16,11 @@ func (m *Manager) follow(t *tenant, mem *member) {
 func (m *Manager) countStreams() {
 	n := 0
 	for _, t := range m.order {
-		n += len(t.streams)
+		for _, mem := range t.streams { //lockstep:ordered counted
+			if m.cluster == nil || mem.asset.holds(m.cluster.Self) {
+				n++
+			}
+		}
 	}
 	m.streams.Store(int64(n))
 }

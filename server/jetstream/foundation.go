@@ -22,6 +22,8 @@ const (
 	foundingMax  = 256 << 10
 	// askEvery is how often a server asks to be let in that is no member.
 	askEvery = time.Second
+	// removedFor is how long a server that was removed is not let in again.
+	removedFor = 5 * time.Minute
 )
 
 // Kinds of frames between managers: the first byte of each. Frames of consensus begin with their version, which is
@@ -29,6 +31,9 @@ const (
 const (
 	frameFounding = 0xf0
 	frameJoin     = 0xf1 // the founding's id: the sender wants to be a member
+	frameFacts    = 0xf2 // a [change] of the sender's facts, for the leader to propose
+	frameLost     = 0xf4 // a [change] that says that the sender has nothing of a stream that nobody leads
+	frameMoved    = 0xf3 // a [change] that says that a stream's places are those it should have, for the leader to propose
 )
 
 // foundation is what a server does to be part of a cluster. It belongs to the manager's strand.
@@ -183,6 +188,9 @@ func (f *foundation) letIn(from core.MemberID, p []byte) {
 		return
 	}
 	if cfg := m.group.Members(); cfg.Has(from) {
+		return
+	}
+	if s := m.catalogue.Servers[from]; s != nil && s.Removed != nil && m.cfg.Clock.Now().Sub(*s.Removed) < removedFor {
 		return
 	}
 	m.group.ProposeConfig(core.Change{Join: []core.MemberID{from}}, func(err error) {

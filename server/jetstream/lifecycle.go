@@ -75,11 +75,15 @@ func (m *Manager) streamReady() {
 // come between the entry and its work.
 func (m *Manager) dropOrphans() {
 	known := make(map[raft.ID]bool)
+	rounds := make(map[uint64]uint32)
 	for _, a := range m.catalogue.all() {
-		known[raft.ID{Group: a.Group, Incarnation: a.Incarnation}] = true
+		rounds[a.Group] = a.Round
+		if m.cluster == nil || a.holds(m.cluster.Self) {
+			known[m.logID(a)] = true
+		}
 	}
 	for _, id := range m.host.Unopened() {
-		if !known[id] && id.Group < m.catalogue.Next {
+		if !known[id] && id.Group < m.catalogue.Next && (m.cluster == nil || m.outlived(id, rounds)) {
 			m.host.DropUnopened(id, m.strand, func(error) {})
 		}
 	}
@@ -88,7 +92,7 @@ func (m *Manager) dropOrphans() {
 			return
 		}
 		for _, e := range entries {
-			if !m.ownsDir(e.Name) && m.isOld(e.Name) {
+			if !m.ownsDir(e.Name) && m.isOld(e.Name, rounds) {
 				removeTree(m.cfg.Disk, m.strand, path.Join(streamsDir, e.Name))
 			}
 		}
@@ -97,23 +101,33 @@ func (m *Manager) dropOrphans() {
 
 // isOld tells whether a directory is of a stream that the catalogue must have known: what it may not have heard of
 // yet is left alone.
-func (m *Manager) isOld(name string) bool {
-	var group, incarnation uint64
-	_, err := fmt.Sscanf(name, "%d-%d", &group, &incarnation)
-	return err != nil || group < m.catalogue.Next
+func (m *Manager) isOld(name string, rounds map[uint64]uint32) bool {
+	var id raft.ID
+	if _, err := fmt.Sscanf(name, "%d-%d", &id.Group, &id.Incarnation); err != nil {
+		return true
+	}
+	return id.Group < m.catalogue.Next && (m.cluster == nil || m.outlived(id, rounds))
+}
+
+// outlived tells whether what this server has of a group is of a place that it had before, and not of one that the
+// catalogue has not heard of yet.
+func (m *Manager) outlived(id raft.ID, rounds map[uint64]uint32) bool {
+	round, there := rounds[id.Group]
+	return !there || uint32(id.Incarnation>>32) < round
 }
 
 func (m *Manager) ownsDir(name string) bool {
 	for _, a := range m.catalogue.all() {
-		if dirOf(a) == path.Join(streamsDir, name) {
+		if m.dirOf(a) == path.Join(streamsDir, name) {
 			return true
 		}
 	}
 	return false
 }
 
-func dirOf(a *asset) string {
-	return path.Join(streamsDir, fmt.Sprintf("%d-%d", a.Group, a.Incarnation))
+func (m *Manager) dirOf(a *asset) string {
+	id := m.logID(a)
+	return path.Join(streamsDir, fmt.Sprintf("%d-%d", id.Group, id.Incarnation))
 }
 
 // admit gives an account its API, and what it may use; nil for nothing.
@@ -207,7 +221,7 @@ func (m *Manager) openStream(t *tenant, a *asset, fresh bool, done func(*member,
 	}
 	mem.s = nil
 	spec := stream.Spec{
-		Account: t.acc, ID: raft.ID{Group: a.Group, Incarnation: a.Incarnation}, Dir: dirOf(a),
+		Account: t.acc, ID: raft.ID{Group: a.Group, Incarnation: a.Incarnation}, LogID: m.logID(a), Dir: m.dirOf(a),
 		Config: a.Config, Created: a.Created, Usage: t.usage, Fresh: fresh,
 	}
 	if m.cluster != nil {
@@ -216,12 +230,17 @@ func (m *Manager) openStream(t *tenant, a *asset, fresh bool, done func(*member,
 	stream.Open(&m.env, spec, func(s *stream.Stream, err error) {
 		m.strand.PostFrom(s.Strand(), func() {
 			m.now = m.cfg.Clock.Now()
-			if m.cluster != nil && err == nil && (t.streams[a.name()] != mem || m.stopped) { // it went meanwhile
+			if m.cluster != nil && err == nil && (t.streams[a.name()] != mem || m.stopped || !a.holds(m.cluster.Self)) { // it went meanwhile
 				m.late(s)
 				return
 			}
 			if err == nil {
 				mem.s = s
+				if m.cluster != nil {
+					mem.offline = ""
+					m.cluster.known[spec.LogID] = true
+					m.tendLost()
+				}
 			} else {
 				mem.offline = err.Error()
 			}

@@ -45,8 +45,16 @@ func (m *Manager) streamList(r *request) {
 	g := &gather{r: r, infos: make([]*api.StreamInfo, to-from), left: to - from + 1, resp: &api.StreamListResponse{
 		ApiResponse: r.head(), ApiPaged: api.ApiPaged{Total: len(names), Offset: from, Limit: api.ListPage},
 	}}
+	if m.cluster != nil {
+		g.left++
+		m.listElsewhere(g, names, from)
+	}
 	for i, name := range names[from:to] {
 		mem := r.t.streams[name]
+		if m.cluster != nil && (mem.s == nil || !mem.leads) {
+			g.left--
+			continue
+		}
 		if mem.s == nil {
 			g.resp.Missing = append(g.resp.Missing, name)
 			if mem.offline != "" {
@@ -67,7 +75,10 @@ func (m *Manager) streamList(r *request) {
 func (m *Manager) infoInto(s *stream.Stream, g *gather, i int) {
 	s.Do(m.strand, func() {
 		info := s.Info()
-		info.Config, info.Cluster = *s.Config(), nil
+		info.Config = *s.Config()
+		if m.cluster == nil {
+			info.Cluster = nil
+		}
 		m.strand.PostFrom(s.Strand(), func() {
 			g.infos[i] = &info
 			g.done()

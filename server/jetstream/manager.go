@@ -58,19 +58,20 @@ type Sizes struct {
 // Manager is JetStream on a server. Methods may be called from anywhere unless they say
 // otherwise.
 type Manager struct {
-	cfg     Config
-	strand  clock.Strand
-	log     *logging.Switch
-	wal     *wal.Log
-	host    *raft.Host
-	served  atomic.Pointer[raft.Host] // host, for other strands
-	group   *raft.Group
-	newLog  bool       // the log was made at this start
-	cluster *clustered // nil: this server is one alone
-	env     stream.Env
-	sink    *broker.Sink
-	foreign *broker.Sink  // of the system account, which no stream answers
-	usage   *stream.Usage // of the server
+	cfg        Config
+	strand     clock.Strand
+	log        *logging.Switch
+	wal        *wal.Log
+	host       *raft.Host
+	served     atomic.Pointer[raft.Host] // host, for other strands
+	group      *raft.Group
+	newLog     bool       // the log was made at this start
+	cluster    *clustered // nil: this server is one alone
+	env        stream.Env
+	sink       *broker.Sink
+	foreign    *broker.Sink  // of the system account, which no stream answers
+	usage      *stream.Usage // of the server
+	colleagues colleagues
 
 	catalogue *catalogue
 	accounts  map[string]*tenant
@@ -102,6 +103,7 @@ func Open(c Config, done func(*Manager, error)) {
 		m.cluster = &clustered{Cluster: *c.Cluster, names: make(map[core.MemberID]string), server: c.Broker.Identity().ServerName}
 	}
 	m.usage.SetLimits(c.MaxMemory, c.MaxStore)
+	m.colleagues.unled = c.Clock.Monotonic()
 	m.opened = func(err error) { done(m, err) }
 	m.strand.Post(m.recognise)
 }

@@ -46,6 +46,9 @@ type AccountReport struct {
 type StreamReport struct {
 	Info      api.StreamInfo
 	Consumers []*api.ConsumerInfo // with those of mirrors and sources
+	// Group and ConsumerGroups are what the API calls the groups; empty on a server alone.
+	Group          string
+	ConsumerGroups []ConsumerGroup
 }
 
 // Gather reports accounts, in the order of the query, and their streams by name. done is called
@@ -94,9 +97,16 @@ func (m *Manager) gatherStreams(t *tenant, a *AccountReport, q *Query, one func(
 	return n
 }
 
+// ConsumerGroup names the group of a consumer.
+type ConsumerGroup struct{ Consumer, Group string }
+
 func (r *StreamReport) fill(s *stream.Stream, consumers bool) {
 	r.Info = s.Info()
 	r.Info.Config = *s.Config()
+	r.Group = s.RaftGroup()
+	s.ConsumerGroups(func(consumer, group string) {
+		r.ConsumerGroups = append(r.ConsumerGroups, ConsumerGroup{consumer, group})
+	})
 	if consumers {
 		r.Consumers = s.AllConsumerInfos()
 	}

@@ -61,9 +61,18 @@ func (m *Manager) receive(b *broker.Batch, a *broker.Arrival) {
 	if serve == nil && !foreign {
 		return
 	}
+	if isMeta(call.Endpoint) && (m.cluster == nil || !system) {
+		return // nobody serves it
+	}
 	r := &request{
 		Call: call, m: m, t: t, text: string(a.Subject), reply: string(a.Reply),
 		header: append([]byte(nil), a.Header...), body: append([]byte(nil), a.Data...), info: b.Info, id: m.newID(),
+	}
+	if call.Endpoint == api.EndpointServerRemove { // the system account's, in a cluster
+		if system && m.cluster != nil && m.cluster.leads {
+			serve(m, r)
+		}
+		return
 	}
 	if m.cluster != nil && !m.answers(r) {
 		return
@@ -71,6 +80,8 @@ func (m *Manager) receive(b *broker.Batch, a *broker.Arrival) {
 	switch {
 	case !api.LevelServed(r.header):
 		r.fail(api.ErrRequiredApiLevel)
+	case isMeta(call.Endpoint):
+		serve(m, r)
 	case foreign, system && call.Endpoint != api.EndpointAccountInfo && call.Account == "":
 		r.respondWith(t.sender, api.Marshal(&api.ApiResponse{Type: "io.nats.jetstream.api.v1.system_response", Error: api.ErrNotEnabledForAccount}), true)
 	case t.grant == nil && call.Account == "" && t.imports(a.Subject):

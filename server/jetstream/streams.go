@@ -148,6 +148,11 @@ func (m *Manager) createdBefore(r *request, mem *member, cfg *api.StreamConfig) 
 		r.fail(api.ErrStreamNameExist)
 		return
 	}
+	if m.cluster != nil { // who leads it answers
+		a := *mem.asset
+		m.commit(&change{Op: "update", Asset: &a, Ask: r.ask()}, nil)
+		return
+	}
 	if mem.s == nil {
 		r.fail(api.ErrStreamOfflineReason.With(mem.offline))
 		return
@@ -180,6 +185,11 @@ func (m *Manager) streamUpdate(r *request) {
 func (m *Manager) updateStream(r *request, req *api.StreamConfigRequest, next func()) {
 	t := r.t
 	mem, err := t.member(req.Name)
+	if m.cluster != nil { // who leads the stream need not hold the catalogue's part
+		if mem, err = t.streams[req.Name], nil; mem == nil {
+			err = api.ErrStreamNotFound
+		}
+	}
 	if err != nil {
 		r.fail(err)
 		next()
@@ -222,6 +232,11 @@ func (m *Manager) putUpdate(r *request, mem *member, cfg *api.StreamConfig, viol
 	was := a.Config
 	a.Config = cfg
 	if m.cluster != nil {
+		if err := m.replace(r, mem, &a, was); err != nil {
+			r.fail(err)
+			next()
+			return
+		}
 		m.commit(&change{Op: "update", Asset: &a, Ask: r.ask()}, next)
 		return
 	}
@@ -304,7 +319,12 @@ func (m *Manager) onStream(r *request, fn func(s *stream.Stream)) {
 		r.fail(err)
 		return
 	}
-	mem.s.Do(m.strand, func() { fn(mem.s) })
+	s := mem.s
+	s.Do(m.strand, func() {
+		if m.cluster == nil || s.Leads() { // otherwise another is about to lead: who asked asks again
+			fn(s)
+		}
+	})
 }
 
 func (m *Manager) streamPurge(r *request) {

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/lockstepmq/lockstep/server/account"
 	"github.com/lockstepmq/lockstep/server/broker"
@@ -41,6 +42,8 @@ type member struct {
 	proposed bool          // and not committed yet
 	asked    *ask          // to be answered when this server leads
 	created  bool          // asked is to create it
+	// lostSince is since when this server has nothing of it, and nobody leads it, on the monotonic clock; 0: it is not so.
+	lostSince time.Duration
 }
 
 // sorted gives the names of the tenant's streams, ascending.

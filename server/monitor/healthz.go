@@ -121,7 +121,18 @@ func (m *Monitor) askJetStreamHealth(o *HealthzOptions, done func(*HealthStatus)
 		}}))
 		return
 	}
-	judge := func() { done(m.verdict(o, 503, "unavailable", o.concerned(src.JetStreamProblems()))) }
+	src.JetStreamCluster(func(c *JetStreamCluster) { m.judgeJetStream(src, c, o, done) })
+}
+
+// judgeJetStream goes on with what is known of the cluster, nil for a server alone.
+func (m *Monitor) judgeJetStream(src JetStreamSource, c *JetStreamCluster, o *HealthzOptions, done func(*HealthStatus)) {
+	judge := func() {
+		problems := o.concerned(src.JetStreamProblems())
+		if c != nil {
+			problems = append(problems, c.judge(o)...)
+		}
+		done(m.verdict(o, 503, "unavailable", problems))
+	}
 	if o.Stream == "" {
 		judge()
 		return

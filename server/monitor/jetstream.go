@@ -21,6 +21,9 @@ type JetStreamSource interface {
 	// JetStreamProblems are what could not be recovered or written; none when all is
 	// well.
 	JetStreamProblems() []HealthzError
+	// JetStreamCluster calls done once, on any strand and possibly before it returns, with what this server knows of
+	// the cluster; nil when it is alone.
+	JetStreamCluster(done func(*JetStreamCluster))
 	// JetStreamGather calls done once, on any strand and possibly before it returns,
 	// with what q asks for. Accounts are in the order of q, streams and consumers by
 	// name; what does not exist is left out.
@@ -35,6 +38,8 @@ type JetStreamQuery struct {
 	// stream, Direct also those that serve mirrors and sources. Config is whether the
 	// configurations of both are filled in.
 	Streams, Consumers, Direct, Config bool
+	// RaftGroups names the groups of streams and consumers.
+	RaftGroups bool
 }
 
 // JetStreamConfig is what JetStream runs with. The maxima are bytes.
@@ -113,6 +118,7 @@ type JSInfo struct {
 	ConsumersLeader int                 `json:"consumers_leader,omitempty"`
 	Messages        uint64              `json:"messages"`
 	Bytes           uint64              `json:"bytes"`
+	Meta            *MetaClusterInfo    `json:"meta_cluster,omitempty"`
 	AccountDetails  []*AccountDetail    `json:"account_details,omitempty"`
 	Total           int                 `json:"total"` // accounts that have JetStream
 }
@@ -125,7 +131,7 @@ type AccountDetail struct {
 	Streams []StreamDetail `json:"stream_detail,omitempty"`
 }
 
-// StreamDetail is one stream. RaftGroup is empty on a server alone.
+// StreamDetail is one stream. RaftGroup and ConsumerGroups are empty on a server alone.
 type StreamDetail struct {
 	Name           string                  `json:"name"`
 	Created        time.Time               `json:"created"`
@@ -137,6 +143,7 @@ type StreamDetail struct {
 	Mirror         *api.StreamSourceInfo   `json:"mirror,omitempty"`
 	Sources        []*api.StreamSourceInfo `json:"sources,omitempty"`
 	RaftGroup      string                  `json:"stream_raft_group,omitempty"`
+	ConsumerGroups []*RaftGroupDetail      `json:"consumer_raft_groups,omitempty"`
 }
 
 // errNotLeader: the meta leader alone was asked, and is not here.
@@ -193,13 +200,28 @@ func (m *Monitor) AskJsz(opts *JSzOptions, done func(*JSInfo, error)) {
 		done(&JSInfo{ID: m.id(), Now: m.now(), Disabled: true}, nil)
 		return
 	}
+	src.JetStreamCluster(func(cl *JetStreamCluster) { m.describe(src, c, cl, &o, done) })
+}
+
+// describe goes on with what is known of the cluster, nil for a server alone.
+func (m *Monitor) describe(src JetStreamSource, c *JetStreamConfig, cl *JetStreamCluster, o *JSzOptions, done func(*JSInfo, error)) {
+	if o.LeaderOnly && cl != nil && !cl.Leads {
+		done(nil, errNotLeader)
+		return
+	}
 	t := src.JetStreamTotals()
+	if cl != nil {
+		t.HAAssets, t.StreamsLeader, t.ConsumersLeader = cl.HAAssets, cl.StreamsLeader, cl.ConsumersLeader
+	}
 	z := &JSInfo{
 		JetStreamStats: t.JetStreamStats, ID: m.id(), Now: m.now(), Config: *c, Limits: m.limits(),
 		Streams: t.Streams, Consumers: t.Consumers, Messages: t.Messages, Bytes: t.Bytes,
 	}
 	if o.RaftGroups {
 		z.StreamsLeader, z.ConsumersLeader = t.StreamsLeader, t.ConsumersLeader
+	}
+	if cl != nil {
+		z.Meta = cl.Meta
 	}
 	names := src.JetStreamAccounts()
 	z.Total = len(names)
@@ -218,7 +240,7 @@ func (m *Monitor) AskJsz(opts *JSzOptions, done func(*JSInfo, error)) {
 // query is what to gather for o, of the accounts that there are.
 func (o *JSzOptions) query(names []string) JetStreamQuery {
 	q := JetStreamQuery{
-		Streams: o.Streams || o.Consumer, Consumers: o.Consumer, Direct: o.Consumer && o.DirectConsumer, Config: o.Config,
+		Streams: o.Streams || o.Consumer, Consumers: o.Consumer, Direct: o.Consumer && o.DirectConsumer, Config: o.Config, RaftGroups: o.RaftGroups,
 	}
 	switch {
 	case o.Account != "":

@@ -17,6 +17,7 @@ import (
 // fakeJetStream tells of the streams that it was given. It answers at once, or, with
 // later, from a strand.
 type fakeJetStream struct {
+	cluster  *monitor.JetStreamCluster // nil: alone
 	options  *config.Options
 	accounts map[string]*monitor.AccountDetail
 	stopped  bool
@@ -55,6 +56,8 @@ func (f *fakeJetStream) JetStreamTotals() monitor.JetStreamTotals {
 	t.StreamsLeader, t.ConsumersLeader = t.Streams, t.Consumers
 	return t
 }
+
+func (f *fakeJetStream) JetStreamCluster(done func(*monitor.JetStreamCluster)) { done(f.cluster) }
 
 func (f *fakeJetStream) JetStreamProblems() []monitor.HealthzError { return f.problems }
 

@@ -91,9 +91,12 @@ func TestKeys(t *testing.T) {
 		{config.JSLimitOpts{}, "max_request_batch? max_ack_pending? max_ha_assets? max_duplicate_window? " +
 			"max_batch_inflight_per_stream? max_batch_inflight_total? max_batch_size? max_batch_timeout? default_max_consumers?"},
 		{monitor.JSInfo{}, jetStream + " server_id now disabled? config limits? streams streams_leader? consumers consumers_leader? " +
-			"messages bytes account_details? total"},
+			"messages bytes meta_cluster? account_details? total"},
 		{monitor.AccountDetail{}, "name id " + jetStream + " stream_detail?"},
-		{monitor.StreamDetail{}, "name created cluster? config? state consumer_detail? direct_consumer_detail? mirror? sources? stream_raft_group?"},
+		{monitor.StreamDetail{}, "name created cluster? config? state consumer_detail? direct_consumer_detail? mirror? sources? stream_raft_group? consumer_raft_groups?"},
+		{monitor.MetaClusterInfo{}, "name? leader? peer? replicas? cluster_size quorum_needed pending pending_requests pending_infos snapshot?"},
+		{monitor.MetaSnapshotStats{}, "pending_entries pending_size last_time last_duration?"},
+		{monitor.RaftGroupDetail{}, "name raft_group?"},
 		{monitor.HealthStatus{}, "status status_code? error? errors?"},
 		{monitor.HealthzError{}, "type account? stream? consumer? error?"},
 	} {

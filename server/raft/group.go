@@ -85,7 +85,7 @@ func (g *Group) attach() error {
 	if g.opts.Memory {
 		return nil
 	}
-	id, log := wal.ID(g.opts.ID), g.host.log
+	id, log := g.logID(), g.host.log
 	create, attach := log.Create, log.Attach
 	if g.member != nil {
 		create, attach = log.CreateReplica, log.AttachReplica
@@ -143,7 +143,7 @@ func (g *Group) find() {
 	if g.member != nil {
 		reattach = g.host.log.ReattachReplica
 	}
-	reattach(wal.ID(g.opts.ID), g.strand, g.opts.Seal, logOwner{g}, func(handle *wal.Group, found *wal.Found, err error) {
+	reattach(g.logID(), g.strand, g.opts.Seal, logOwner{g}, func(handle *wal.Group, found *wal.Found, err error) {
 		g.log = handle
 		switch {
 		case g.state == ended && g.dropped != nil && err != nil:
@@ -212,6 +212,14 @@ func (g *Group) Name() string { return g.opts.Name }
 // ID is what Options said.
 func (g *Group) ID() ID { return g.opts.ID }
 
+// logID is what this server's log calls the group.
+func (g *Group) logID() wal.ID {
+	if g.opts.LogID != (ID{}) {
+		return wal.ID(g.opts.LogID)
+	}
+	return wal.ID(g.opts.ID)
+}
+
 // Applied is the index of the last entry that the machine has applied.
 func (g *Group) Applied() uint64 { return g.applied }
 
@@ -222,6 +230,9 @@ func (g *Group) Committed() uint64 { return g.committed }
 func (g *Group) Last() uint64 {
 	if g.member != nil && g.member.core != nil {
 		return uint64(g.member.core.Last())
+	}
+	if g.member != nil && g.found != nil { // it was opened, and not taken up yet
+		return g.found.StateIndex + uint64(len(g.found.Entries))
 	}
 	return g.applied + uint64(g.queue.len())
 }

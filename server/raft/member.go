@@ -291,12 +291,12 @@ func (m *member) carryOut(r *core.Ready) {
 func (m *member) look() {
 	if m.changed {
 		m.changed = false
-		m.look1()
+		m.lookAt()
 	}
 	m.proposals.tell(m.machine.Unsure)
 }
 
-func (m *member) look1() {
+func (m *member) lookAt() {
 	s := m.told
 	leads := s.Role == core.Leader
 	wasLed := m.led

@@ -84,7 +84,10 @@ type Machine interface {
 
 // Options of a group.
 type Options struct {
-	ID      ID
+	ID ID
+	// LogID is what this server's log calls the group; the zero value is ID. A server that was a member before, and dropped
+	// the group, comes to it again under another.
+	LogID   ID
 	Name    string // for logs and traces
 	Strand  clock.Strand
 	Machine Machine

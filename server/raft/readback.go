@@ -58,8 +58,11 @@ func (r *readBack) read(number uint64, found []wal.Entry, err error) {
 	m.enter()
 	r.entries, r.failed = fromLogEntries(found), err
 	var lost *wal.LostError
-	if errors.As(err, &lost) && lost.Index >= m.g.log.First() { // it can be had from others, and written anew
+	switch {
+	case errors.As(err, &lost) && lost.Index >= m.g.log.First(): // it can be had from others, and written anew
 		m.core.SetDamaged(core.Index(lost.Index))
+	case err != nil: // what the log kept behind the checkpoint is gone: a snapshot is needed that is not behind it
+		m.core.SnapshotTaken(core.Index(m.checkpoint))
 	}
 	m.core.LogRead()
 }

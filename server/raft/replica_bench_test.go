@@ -56,7 +56,7 @@ type counter struct {
 	ended   chan struct{}
 	ready   chan struct{} // leads
 	leads   bool
-	go_     bool
+	going   bool
 }
 
 func (m *counter) Restore(_ []byte, done func(error)) { done(nil) }
@@ -73,7 +73,7 @@ func (m *counter) Apply(e *raft.Entry) bool {
 func (m *counter) Applied(bool) { m.push() }
 func (m *counter) push() {
 	m.busy = false
-	for m.go_ && m.leads && m.flying < m.window && m.left.Load() > 0 {
+	for m.going && m.leads && m.flying < m.window && m.left.Load() > 0 {
 		if err := m.group.Propose(m.payload, m, raft.Prompt); err != nil {
 			m.busy = true
 			m.group.WhenRoom(m.push)
@@ -168,7 +168,7 @@ func benchReplicate(b *testing.B, disk bool, groups, window int) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i, m := range leaders {
-		strands[i].Post(func() { m.go_ = true; m.push() })
+		strands[i].Post(func() { m.going = true; m.push() })
 	}
 	<-ended
 	b.StopTimer()

@@ -42,7 +42,7 @@ func (s *Stream) State() api.StreamState {
 func (s *Stream) Info() api.StreamInfo {
 	return api.StreamInfo{
 		Config: *s.cfg.WithDynamicMetadata(s.env.Version), Created: s.spec.Created, State: s.State(), Domain: s.env.Domain,
-		Cluster: &api.ClusterInfo{Leader: s.env.Server}, TimeStamp: time.Unix(0, s.now).UTC(),
+		Cluster: s.clusterInfo(), TimeStamp: time.Unix(0, s.now).UTC(),
 		Mirror: s.mirrorInfo(), Sources: s.sourceInfos(),
 	}
 }
@@ -307,6 +307,7 @@ func (s *Stream) consumerInfo(h *hosted) *api.ConsumerInfo {
 	info.Stream = s.name
 	info.Config = info.Config.WithDynamicMetadata(s.env.Version)
 	info.TimeStamp = time.Unix(0, s.now).UTC()
+	info.Cluster = s.consumerCluster(h)
 	return info
 }
 

@@ -143,6 +143,14 @@ func (s *Stream) count() {
 		s.spec.Usage.addInternal(n - s.counted.internal)
 		s.counted.internal = n
 	}
+	n := int64(0)
+	if s.leads {
+		n = int64(s.consumers.len())
+	}
+	if n != s.counted.served {
+		s.spec.Usage.addServed(n - s.counted.served)
+		s.counted.served = n
+	}
 }
 
 // uncount takes back what a stream that goes was counted for.
@@ -151,6 +159,7 @@ func (s *Stream) uncount() {
 	s.spec.Usage.addMessages(-s.counted.messages)
 	s.spec.Usage.addConsumers(-s.counted.consumers)
 	s.spec.Usage.addInternal(-s.counted.internal)
+	s.spec.Usage.addServed(-s.counted.served)
 	s.counted = counted{}
 }
 

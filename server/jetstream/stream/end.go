@@ -13,6 +13,7 @@ func (s *Stream) Close(done func()) {
 		done()
 		return
 	}
+	s.ending = done
 	s.unsubscribe()
 	s.stopBackups()
 	s.stopFollowing(source.Left)
@@ -23,12 +24,15 @@ func (s *Stream) Close(done func()) {
 	s.proposeEvents()
 	s.sender.Flush()
 	s.whenSettled(func() {
-		s.group.CheckpointNow(func(error) { s.stop(done) })
+		s.group.CheckpointNow(func(error) { s.stop() })
 	})
 }
 
-// stop lets go of everything.
-func (s *Stream) stop(done func()) {
+// stop lets go of everything, unless a lost leadership has begun to.
+func (s *Stream) stop() {
+	if s.closed {
+		return
+	}
 	s.group.Stop(func() {
 		s.closed = true
 		s.letIn()
@@ -36,8 +40,19 @@ func (s *Stream) stop(done func()) {
 		s.wake.Stop()
 		s.store.Close()
 		s.sender.Close()
-		done()
+		s.ended()
 	})
+}
+
+// ended tells who closes the stream, once; false when nobody does.
+func (s *Stream) ended() bool {
+	done := s.ending
+	s.ending = nil
+	if done == nil {
+		return false
+	}
+	done()
+	return true
 }
 
 // whenSettled runs fn when the log has everything that the consumers' state has.
@@ -63,7 +78,9 @@ func (s *Stream) Delete(done func()) {
 	for _, h := range s.consumers.all() {
 		h.c.Stop(consumer.StreamDeleted)
 		s.consumers.remove(h)
-		s.consumerDeleted(h)
+		if s.leads {
+			s.consumerDeleted(h)
+		}
 	}
 	s.closed = true
 	s.letIn()

@@ -76,7 +76,9 @@ func (s *Stream) AllConsumerInfos() []*api.ConsumerInfo {
 	for _, h := range s.consumers.names() {
 		info := h.c.Info()
 		info.Stream, info.TimeStamp = s.name, time.Unix(0, s.now).UTC()
-		info.Cluster = &api.ClusterInfo{Leader: s.env.Server}
+		if info.Cluster = s.consumerCluster(h); info.Cluster == nil {
+			info.Cluster = &api.ClusterInfo{Leader: s.env.Server}
+		}
 		list = append(list, info)
 	}
 	return list

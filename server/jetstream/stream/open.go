@@ -34,6 +34,7 @@ func Open(env *Env, spec Spec, done func(*Stream, error)) {
 		subs:    make(map[string]*account.Subscription), ctl: make(map[string]*account.Subscription),
 		heads: headsOf(spec.Account.Name, spec.Config.Name, env.Domain),
 	}
+	s.unled = env.Clock.Monotonic()
 	s.consumers.init()
 	s.opened = func(err error) { done(s, err) }
 	s.wake = s.strand.NewTimer(s.deadline)
@@ -58,7 +59,7 @@ func (s *Stream) keyed(a *seal.Asset, err error) {
 // openGroup starts the group; what the log holds of it is sealed with the stream's key.
 func (s *Stream) openGroup(a *seal.Asset) {
 	o := raft.Options{
-		ID: s.spec.ID, Name: s.strand.Name(), Strand: s.strand, Machine: s, Memory: s.cfg.Storage == api.MemoryStorage,
+		ID: s.spec.ID, LogID: s.spec.LogID, Name: s.strand.Name(), Strand: s.strand, Machine: s, Memory: s.cfg.Storage == api.MemoryStorage,
 		Fresh: s.spec.Fresh, Spent: s.spent, Members: s.spec.Members,
 	}
 	var err error

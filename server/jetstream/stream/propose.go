@@ -31,6 +31,10 @@ func (s *Stream) propose(payload []byte, tag any, class raft.Class) {
 		if err == nil {
 			return
 		}
+		if errors.Is(err, raft.ErrNotLeader) { // [Stream.Followed] is on its way, and ends what was not logged
+			s.Unsure(tag)
+			return
+		}
 		if t, ok := tag.(*intake); ok && !errors.Is(err, raft.ErrBusy) {
 			s.refusePublish(t, err)
 			return

@@ -1,6 +1,8 @@
 package stream
 
 import (
+	"time"
+
 	"github.com/lockstepmq/lockstep/server/jetstream/consumer"
 	"github.com/lockstepmq/lockstep/server/jetstream/source"
 	"github.com/lockstepmq/lockstep/server/raft"
@@ -29,7 +31,7 @@ func (s *Stream) Led(core.Term) {
 		return
 	}
 	s.tick()
-	s.leader = s.spec.Self
+	s.leader, s.since = s.spec.Self, time.Unix(0, s.now).UTC()
 	s.lead((*consumer.Consumer).Recovered)
 	s.afterEvents()
 	s.letIn()
@@ -42,8 +44,13 @@ func (s *Stream) Followed(leader core.MemberID) {
 	if s.failed != nil || s.closed {
 		return
 	}
+	if leader == 0 && s.leader != 0 {
+		s.tick()
+		s.unled = s.mono
+	}
 	s.leader = leader
 	if s.leads {
+		s.spec.Role.Follows(s, leader)
 		s.resign()
 		return
 	}
@@ -76,7 +83,9 @@ func (s *Stream) resign() {
 		s.group.Stop(func() {
 			s.store.Close()
 			s.sender.Close()
-			s.spec.Role.Resigned(s)
+			if !s.ended() { // what is closed cannot wait for a log that takes nothing any more
+				s.spec.Role.Resigned(s)
+			}
 		})
 	})
 }

@@ -46,6 +46,8 @@ type Env struct {
 	Keys          keyfile.Keys // encryption at rest
 	Limits        Limits
 	Open          *machine.OpenBatches // of all streams
+	// Cluster is what streams of several servers show of them; nil on a server alone.
+	Cluster *Cluster
 	// StreamFailed is told of a stream that cannot go on, on its strand.
 	StreamFailed func(s *Stream, err error)
 }
@@ -69,7 +71,8 @@ type Limits struct {
 type Spec struct {
 	Account *account.Account
 	ID      raft.ID
-	Dir     string // below the disk's root
+	LogID   raft.ID // see [raft.Options]
+	Dir     string  // below the disk's root
 	Config  *api.StreamConfig
 	Created time.Time
 	Usage   *Usage
@@ -99,8 +102,13 @@ type Stream struct {
 	opened  func(error)   // until the log was replayed
 	leads   bool          // serves
 	leader  core.MemberID // of a stream of several servers; 0: not known
-	closed  bool
-	failed  error
+	// settling is the last entry when the members were found to be those wanted; 0: they were not.
+	settling uint64
+	since    time.Time     // when this server came to lead
+	unled    time.Duration // monotonic: when the leader was lost, or the start
+	closed   bool
+	ending   func() // who closes it; nil for nobody
+	failed   error
 
 	now  int64 // of the present task, wall
 	mono time.Duration
@@ -152,7 +160,7 @@ type Stream struct {
 }
 
 // counted is what a stream has told its account's usage.
-type counted struct{ bytes, messages, consumers, internal int64 }
+type counted struct{ bytes, messages, consumers, internal, served int64 }
 
 // ErrClosed: the stream is gone or going.
 var ErrClosed = fmt.Errorf("stream is closed")

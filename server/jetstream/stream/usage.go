@@ -12,6 +12,7 @@ import (
 type Usage struct {
 	messages, consumers atomic.Int64
 	internal            atomic.Int64 // consumers of mirrors and sources that are listed nowhere
+	served              atomic.Int64 // consumers of both kinds, of the streams that this server leads
 	memory, file        atomic.Int64
 	memMax, fileMax     atomic.Int64    // -1 is unlimited
 	total               *Usage          // the server's
@@ -74,7 +75,10 @@ func (u *Usage) complains(s api.StorageType, mono time.Duration) bool {
 // messages.
 func (u *Usage) Consumers() int64 { return u.consumers.Load() }
 func (u *Usage) Internal() int64  { return u.internal.Load() }
-func (u *Usage) Messages() int64  { return u.messages.Load() }
+
+// Served is how many consumers of both kinds the streams have that this server leads.
+func (u *Usage) Served() int64   { return u.served.Load() }
+func (u *Usage) Messages() int64 { return u.messages.Load() }
 
 func (u *Usage) addConsumers(n int64) {
 	for ; u != nil; u = u.total {
@@ -85,6 +89,12 @@ func (u *Usage) addConsumers(n int64) {
 func (u *Usage) addInternal(n int64) {
 	for ; u != nil; u = u.total {
 		u.internal.Add(n)
+	}
+}
+
+func (u *Usage) addServed(n int64) {
+	for ; u != nil; u = u.total {
+		u.served.Add(n)
 	}
 }
 
