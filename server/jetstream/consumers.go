@@ -16,12 +16,12 @@ func (m *Manager) consumerCreate(r *request) {
 		return
 	}
 	durable := r.Endpoint == api.EndpointConsumerDurable
-	if err := api.CheckConsumerRequest(r.Stream, r.Consumer, r.Tail, durable, req); err != nil {
-		r.fail(err)
-		return
+	check := api.CheckConsumerRequest
+	if m.cluster != nil {
+		check = api.CheckClusteredConsumerRequest
 	}
-	if req.Config.Replicas > 1 && m.cluster == nil {
-		r.fail(api.ErrStreamReplicasNotSupported)
+	if err := check(r.Stream, r.Consumer, r.Tail, durable, req); err != nil {
+		r.fail(err)
 		return
 	}
 	m.createConsumer(r, req)

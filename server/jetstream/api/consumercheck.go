@@ -42,8 +42,19 @@ func (l *ConsumerServerLimits) ackPending() int {
 // CheckConsumerRequest judges a request to create or update a consumer, before its stream
 // is looked up, against what the request's subject says: the stream, the consumer and the filter,
 // which are empty if it does not say them, and whether it is the durable form. It settles the
-// configuration's name.
+// configuration's name. On a server alone there are no replicas.
 func CheckConsumerRequest(stream, name, filter string, durable bool, r *CreateConsumerRequest) *Error {
+	if err := CheckClusteredConsumerRequest(stream, name, filter, durable, r); err != nil {
+		return err
+	}
+	if r.Config.Replicas > 1 {
+		return ErrStreamReplicasNotSupported
+	}
+	return nil
+}
+
+// CheckClusteredConsumerRequest is [CheckConsumerRequest] on one of several servers.
+func CheckClusteredConsumerRequest(stream, name, filter string, durable bool, r *CreateConsumerRequest) *Error {
 	c := &r.Config
 	switch {
 	case r.Stream != stream:
