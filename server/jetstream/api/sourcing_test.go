@@ -83,6 +83,7 @@ func TestConsumerRequests(t *testing.T) {
 		{title: "filters", name: "c", filter: "a", r: CreateConsumerRequest{Stream: "S", Config: ConsumerConfig{FilterSubjects: []string{"a"}}}, want: ErrConsumerMultipleFiltersNotAllowed},
 		{title: "other filter", name: "c", filter: "a", r: CreateConsumerRequest{Stream: "S", Config: ConsumerConfig{FilterSubject: "b"}}, want: ErrConsumerCreateFilterSubjectMismatch},
 		{title: "no filter", name: "c", filter: "a", r: CreateConsumerRequest{Stream: "S"}, want: ErrConsumerCreateFilterSubjectMismatch},
+		{title: "replicas", name: "c", r: CreateConsumerRequest{Stream: "S", Config: ConsumerConfig{Replicas: 2}}, want: ErrStreamReplicasNotSupported},
 		{title: "bad name", r: CreateConsumerRequest{Stream: "S", Config: ConsumerConfig{Name: "a b"}}, want: ErrStreamInvalidConfig},
 		{title: "bad name in the subject", name: "a*b", r: CreateConsumerRequest{Stream: "S"}, want: ErrStreamInvalidConfig},
 		{title: "the subject decides", name: "c", r: CreateConsumerRequest{Stream: "S", Config: ConsumerConfig{Name: "d"}}, named: "c"},
