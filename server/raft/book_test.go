@@ -207,8 +207,10 @@ func (b *book) Snapshot(done func(raft.Snapshot, error)) {
 		b.strand.Post(func() { done(nil, raft.ErrNoSnapshot) })
 		return
 	}
-	state := b.encode()
-	b.later(func() { b.pins++; done(&bookSnapshot{b: b, state: state}, nil) })
+	b.later(func() { // entries are applied meanwhile
+		b.pins++
+		done(&bookSnapshot{b: b, state: b.encode()}, nil)
+	})
 }
 
 type bookSnapshot struct {

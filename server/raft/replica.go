@@ -26,7 +26,8 @@ type Replica interface {
 	// Unsure gets the tag of an entry that was proposed here and is not known to be committed, nor ever will be
 	// by this tag: the leadership was lost before. It may be applied later, without a tag, or never.
 	Unsure(tag any)
-	// Snapshot pins the state as of the last applied entry, for a server that lags. done is called on the strand.
+	// Snapshot pins the state for a server that lags. done is called on the strand, now or later, when it is pinned: as of
+	// the entry that is the last one applied then.
 	Snapshot(done func(Snapshot, error))
 	// Install begins to take the snapshot of another server.
 	Install() Installer

@@ -67,13 +67,12 @@ func (m *member) makePin() {
 	if m.making {
 		return
 	}
-	meta, ok := m.core.SnapshotAt(core.Index(m.g.applied))
-	if !ok || m.g.blocked || m.g.waiting || m.g.state != serving {
+	if _, ok := m.core.SnapshotAt(core.Index(m.g.applied)); !ok || m.g.blocked || m.g.waiting || m.g.state != serving {
 		m.unavailable()
 		return
 	}
 	m.making = true
-	m.machine.Snapshot(func(s Snapshot, err error) { m.pinMade(meta, s, err) })
+	m.machine.Snapshot(m.pinMade)
 }
 
 // unavailable tells that what is waited for cannot be had now.
@@ -85,7 +84,8 @@ func (m *member) unavailable() {
 	m.touch()
 }
 
-func (m *member) pinMade(meta core.SnapshotMeta, s Snapshot, err error) {
+// pinMade takes a state that was pinned just now: entries may have been applied since it was asked for.
+func (m *member) pinMade(s Snapshot, err error) {
 	m.making = false
 	if err != nil {
 		if m.live() {
@@ -96,6 +96,14 @@ func (m *member) pinMade(meta core.SnapshotMeta, s Snapshot, err error) {
 	if !m.live() || m.leading == 0 {
 		s.Close()
 		m.waiting = m.waiting[:0]
+		return
+	}
+	m.enter()
+	m.core.Applied(core.Index(m.g.applied))
+	meta, ok := m.core.SnapshotAt(core.Index(m.g.applied))
+	if !ok || m.g.blocked || m.g.waiting {
+		s.Close()
+		m.unavailable()
 		return
 	}
 	m.dropPins()
