@@ -159,7 +159,7 @@ func TestMistakes(t *testing.T) {
 		args []string
 		want string
 	}{
-		{"profile", []string{"run", "--profile", "stormy"}, `profile "stormy" is unknown: there are calm, network, crash, disk, swarm, plans, streams, cluster`},
+		{"profile", []string{"run", "--profile", "stormy"}, `profile "stormy" is unknown: there are calm, network, crash, disk, swarm, plans, streams, cluster, replicas`},
 		{"trace level", []string{"run", "--trace=all"}, `trace level "all" is unknown: there are fault, info, message and task`},
 		{"jobs", []string{"fuzz", "--jobs", "0"}, "--jobs 0: at least 1 is needed"},
 		{"file", []string{"replay", "no-such-file"}, `"no-such-file" is neither a seed nor a file of a failure: open no-such-file: no such file or directory`},
