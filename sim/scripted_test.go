@@ -13,18 +13,18 @@ import (
 // just when a script would have had its effect: so one more seed is tried where one shows nothing.
 func TestScriptedPlansHold(t *testing.T) {
 	for _, s := range Scripts() {
-		shown := 0
+		ran, shown := 0, 0
 		for seed := uint64(1); seed <= 4 && shown < 2; seed++ {
 			t.Run(fmt.Sprintf("%s/%d", s.Name, seed), func(t *testing.T) {
 				r := RunPlan(scripted(seed, s), Options{Seed: seed, Profile: Swarm})
 				require.Empty(t, r.Violations)
-				require.Positive(t, r.Faults["world: plan: "+s.Name])
-				if len(r.Vacuous) == 0 {
+				ran++
+				if len(r.Vacuous) == 0 && r.Faults["world: plan: "+s.Name] > 0 {
 					shown++
 				}
 			})
 		}
-		require.Equal(t, 2, shown, "%s", s.Name)
+		require.True(t, ran < 4 || shown >= 2, "%s shows nothing on most seeds", s.Name)
 	}
 }
 
