@@ -115,7 +115,7 @@ func TestProfileNames(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, Network, p)
 	_, err = ParseProfile("stormy")
-	require.EqualError(t, err, `profile "stormy" is unknown: there are calm, network, crash, disk, swarm, plans, streams, cluster`)
+	require.EqualError(t, err, `profile "stormy" is unknown: there are calm, network, crash, disk, swarm, plans, streams, cluster, replicas`)
 }
 
 func TestPayloadsAreRecognized(t *testing.T) {
