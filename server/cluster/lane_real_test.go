@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/lockstepmq/lockstep/clock"
@@ -137,9 +138,9 @@ func TestLanesOnRealSockets(t *testing.T) {
 				to := core.MemberID(2 - i)
 				sent.Go(func() {
 					for n := 1; n <= frames; n++ {
-						for size := n * n % 3000; !s.lane.Send(to, laneFrame(n, size+n/1900*50000)); {
-							time.Sleep(time.Millisecond) // the credit is spent
-						}
+						frame := laneFrame(n, n*n%3000+n/1900*50000)
+						taken := func() bool { return s.lane.Send(to, frame) }
+						assert.Eventually(t, taken, 20*time.Second, time.Millisecond, "the credit stays spent")
 					}
 				})
 			}
