@@ -226,7 +226,7 @@ func (x *restore) complete() {
 		x.over = true
 		delete(t.restores, a.name())
 		mem.s = x.s
-		m.follow(t, mem)
+		m.countStreams()
 		t.advise("$JS.EVENT.ADVISORY.STREAM.CREATED."+a.name(), m.streamAction(a.name(), "create"))
 		s := x.s
 		s.Do(m.strand, func() {

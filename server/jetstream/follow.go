@@ -1,16 +1,9 @@
 package jetstream
 
 import (
-	"time"
-
 	"github.com/lockstepmq/lockstep/server/jetstream/api"
 	"github.com/lockstepmq/lockstep/server/jetstream/stream"
 )
-
-// follow does what a new or changed configuration asks for beside the stream's own.
-func (m *Manager) follow(t *tenant, mem *member) {
-	m.countStreams()
-}
 
 // countStreams keeps the counts that monitoring reads.
 func (m *Manager) countStreams() {
@@ -68,5 +61,3 @@ func (r *request) respondWithIdentity(s *stream.Stream, v any, identity bool) {
 		r.audit(s.Sender(), body)
 	}
 }
-
-var _ = time.Second

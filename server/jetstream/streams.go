@@ -127,7 +127,7 @@ func (m *Manager) createStream(r *request, req *api.StreamConfigRequest, next fu
 				next()
 				return
 			}
-			m.follow(t, mem)
+			m.countStreams()
 			m.answerInfo(r, mem, true)
 			t.advise("$JS.EVENT.ADVISORY.STREAM.CREATED."+cfg.Name, m.streamAction(cfg.Name, "create"))
 			next()
@@ -252,7 +252,7 @@ func (m *Manager) putUpdate(r *request, mem *member, cfg *api.StreamConfig, viol
 				r.respondBy(s.Sender(), &api.StreamCreateResponse{ApiResponse: r.head(), StreamInfo: &info})
 				m.strand.PostFrom(s.Strand(), func() {
 					m.now = m.cfg.Clock.Now()
-					m.follow(t, mem)
+					m.countStreams()
 					t.advise("$JS.EVENT.ADVISORY.STREAM.UPDATED."+cfg.Name, m.streamAction(cfg.Name, "modify"))
 					next()
 					m.flush()
