@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/lockstepmq/lockstep/server/jetstream"
+	"github.com/lockstepmq/lockstep/server/jetstream/stream"
 	"github.com/lockstepmq/lockstep/server/lane"
 	"github.com/lockstepmq/lockstep/server/raft/core"
 )
@@ -13,7 +14,7 @@ func (s *Server) makeLane(o *Options) error {
 	if !o.JetStream || o.Cluster.Port == 0 || s.world.Lane != nil {
 		return nil
 	}
-	l, err := lane.New(s.world.Clock, s.log, lane.DefaultOptions(jetstream.MemberOf(s.id.ServerName)))
+	l, err := lane.New(s.world.Clock, s.log, lane.DefaultOptions(stream.MemberOf(s.id.ServerName)))
 	if err != nil {
 		return err
 	}

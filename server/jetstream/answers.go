@@ -91,14 +91,5 @@ func (m *Manager) noteLeader(was, leader core.MemberID) {
 
 // peerOf is what a server is called, and how it is shown where names are too long. Any strand.
 func (c *clustered) peerOf(id core.MemberID) (name, peer string) {
-	if id == c.Self {
-		return c.server, stream.PeerID(c.server)
-	}
-	c.mu.Lock()
-	name = c.names[id]
-	c.mu.Unlock()
-	if name == "" {
-		return c.nameOf(id), peerID(id)
-	}
-	return name, stream.PeerID(name)
+	return c.nameOf(id), stream.PeerID(id)
 }

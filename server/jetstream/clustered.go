@@ -1,8 +1,6 @@
 package jetstream
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -356,18 +354,7 @@ func (c *clustered) nameOf(id core.MemberID) string {
 	if name := c.names[id]; name != "" {
 		return name
 	}
-	return "Server name unknown at this time (peerID: " + peerID(id) + ")"
-}
-
-// peerID is how a server is shown that has no name: as the official form has it, eight characters.
-func peerID(id core.MemberID) string {
-	return fmt.Sprintf("%08x", uint32(id>>31)^uint32(id))
-}
-
-// MemberOf is the number of a server of this name.
-func MemberOf(name string) core.MemberID {
-	sum := sha256.Sum256([]byte(name))
-	return core.MemberID(binary.LittleEndian.Uint64(sum[:])>>1 | 1)
+	return "Server name unknown at this time (peerID: " + stream.PeerID(id) + ")"
 }
 
 // catalogueInstall takes the catalogue of another server.

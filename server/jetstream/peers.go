@@ -75,7 +75,7 @@ func (m *Manager) without(r *request, mem *member, leaving core.MemberID) (*asse
 // find gives the server of a name, or of what is shown of it; 0 for none.
 func (c *clustered) find(m *Manager, peer string) core.MemberID {
 	for _, v := range m.group.Members().Voters {
-		if name := c.nameOf(v.ID); name == peer || stream.PeerID(name) == peer || peerID(v.ID) == peer {
+		if name := c.nameOf(v.ID); name == peer || stream.PeerID(v.ID) == peer {
 			return v.ID
 		}
 	}

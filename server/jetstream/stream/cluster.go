@@ -24,10 +24,16 @@ type Cluster struct {
 
 const digits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// PeerID is how a server of this name is shown: eight characters.
-func PeerID(name string) string {
+// MemberOf is the number of a server of this name: the first eight bytes of its SHA-256, in order.
+func MemberOf(name string) core.MemberID {
 	sum := sha256.Sum256([]byte(name))
-	return eight(sum[:])
+	return core.MemberID(max(binary.BigEndian.Uint64(sum[:]), 1)) // 0 is nobody
+}
+
+// PeerID is how a server is shown where names are too long: eight characters, which the official servers make of its
+// name in the same way.
+func PeerID(id core.MemberID) string {
+	return eight(binary.BigEndian.AppendUint64(nil, uint64(id)))
 }
 
 func eight(sum []byte) string {
