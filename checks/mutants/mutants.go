@@ -43,7 +43,7 @@ const (
 )
 
 // All lists every mutant.
-var All = slices.Concat(messaging, jetStream, copying, consensus, routing)
+var All = slices.Concat(messaging, jetStream, copying, consensus, routing, replicated)
 
 // messaging are those of core messaging and of the disk journal.
 var messaging = []Mutant{
